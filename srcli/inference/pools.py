@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Callable, Collection, Sequence
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from srcli.inference.building import make_engine
@@ -115,14 +115,19 @@ class EnginePool:
         return choose_tiling(self.model, self.network, tile, overlap)
 
 
-def kept_pool(options: EngineOptions, model: str, scale: int) -> EnginePool:
-    """Return the engines of a model, those of an earlier call where nothing has changed.
+def pools_of_run(options: EngineOptions) -> Callable[[str, int], EnginePool]:
+    """Return what gives the engines of a model at a scale, the same ones for a whole run.
 
-    The last eight stay loaded, as pictures of one run choose between models. A weights
-    file that has been replaced since is loaded again.
+    Those of an earlier run where nothing has changed: the last eight stay loaded. A
+    weights file that is replaced or removed during the run changes nothing in it.
     """
-    _, changed = file_of_model(model, scale)
-    return _kept_pool(options, model, scale, changed)
+
+    @cache
+    def pool(model: str, scale: int) -> EnginePool:
+        _, changed = file_of_model(model, scale)
+        return _kept_pool(options, model, scale, changed)
+
+    return pool
 
 
 @lru_cache(maxsize=8)

@@ -15,12 +15,13 @@ from PIL import Image
 from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters import headers
 from srcli.models import build_network
 from srcli.models.storage import save_weights
 from srcli.models.stored import WeightsInfo
-from srcli.pipelines.upscale import finished
+from srcli.pipelines.upscale import finished, photographs
 from srcli.pipelines.upscale.reporter import Item
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import write_by_gdal
@@ -139,14 +140,19 @@ def test_a_part_of_a_raster_is_not_another_part(srx):
         assert file.transform.c == 5e5 + 8
 
 
-def test_weights_files_of_one_name_are_told_apart(srx, tmp_path):
-    for run in ("x", "y"):
-        options = {"channels": 8, "num_blocks": 1, "num_groups": 1}
-        torch.manual_seed(ord(run))
-        network = build_network("g-idrn", scale=2, options=options)
-        (tmp_path / run).mkdir()
-        info = WeightsInfo(model="g-idrn", scale=2, network=options)
-        save_weights(tmp_path / run / "best.safetensors", network.state_dict(), info)
+def save_small_network(path, seed=0):
+    path = Path(path)
+    options = {"channels": 8, "num_blocks": 1, "num_groups": 1}
+    torch.manual_seed(seed)
+    network = build_network("g-idrn", scale=2, options=options)
+    path.parent.mkdir(exist_ok=True)
+    info = WeightsInfo(model="g-idrn", scale=2, network=options)
+    save_weights(path, network.state_dict(), info)
+
+
+def test_weights_files_of_one_name_are_told_apart(srx):
+    save_small_network("x/best.safetensors", seed=1)
+    save_small_network("y/best.safetensors", seed=2)
     asked = ("upscale", picture("a.png"), "out.png", "-m")
     srx(*asked, "x/best.safetensors", code=0)
     assert "1 skipped" in srx(*asked, "x/best.safetensors").out
@@ -155,6 +161,28 @@ def test_weights_files_of_one_name_are_told_apart(srx, tmp_path):
     assert "1 done" in result.out
     shutil.copy("y/best.safetensors", "final.safetensors")
     assert "1 skipped" in srx(*asked, "final.safetensors").out
+
+
+@pytest.mark.parametrize("becomes", ["gone", "other", "damaged"])
+def test_a_run_ends_with_the_weights_that_it_began_with(srx, monkeypatch, becomes):
+    file = Path("best.safetensors")
+    save_small_network(file, seed=1)
+    picture("in/a.png")
+    asked = ("upscale", "in", "-o")
+    srx(*asked, "expected", "-m", file, code=0)
+
+    def read(*arguments):
+        if becomes == "gone":
+            file.unlink(missing_ok=True)
+        elif becomes == "other":
+            save_small_network(file, seed=2)
+        else:
+            file.write_bytes(b"cut")
+        return read_photograph(*arguments)
+
+    monkeypatch.setattr(photographs, "read_photograph", read)
+    srx(*asked, "out", "-m", file, code=0)
+    assert np.array_equal(read_pixels("out/a.png"), read_pixels("expected/a.png"))
 
 
 def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from PIL import Image
 
 from srcli.inference import pools
 from srcli.models.loading import load_model
+from srcli.models.weights import weights_path
 from srcli.pipelines.upscale import run
 from tests.fixtures.files import json_lines, names_in, wait_until
 
@@ -109,6 +111,18 @@ def test_the_model_is_loaded_once(watched, monkeypatch):
     picture("a.png")
     watched(nothing, lambda: picture("b.png"), nothing)
     assert len(made) == 1
+
+
+def test_weights_that_are_written_over_meanwhile_end_no_watch(watched):
+    shutil.copy(weights_path("quick", 2), "own.safetensors")
+
+    def damage():
+        Path("own.safetensors").write_bytes(b"half of it")
+        picture("b.png")
+
+    picture("a.png")
+    watched(nothing, damage, nothing, options="-m own.safetensors")
+    assert states() == [("in/a.png", "done"), ("in/b.png", "done")]
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--mosaic", "--overwrite"])

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
 
@@ -31,7 +30,7 @@ from srcli.imaging.rasters.packed_heights import (
     unpack,
 )
 from srcli.inference.device import Precision, check_share, choose_device
-from srcli.inference.pools import kept_pool
+from srcli.inference.pools import pools_of_run
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
@@ -99,7 +98,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 ) -> Any:
     """Upscale a picture or a raster.
 
-    The first call with a model loads it, which takes a second; the last two stay in
+    The first call with a model loads it, which takes a second; the last eight stay in
     memory until their files change.
 
     Args:
@@ -345,7 +344,7 @@ def _enlarge(
     )
     reporter = Reporter(FractionTask(progress))
     reporter.open(1)
-    pools = partial(kept_pool, options.engine)
+    pools = pools_of_run(options.engine)
     photographs = PhotographUpscaler(pools, options, reporter)
     with undisturbed(options.engine.device):
         frames = [(None, photograph)]

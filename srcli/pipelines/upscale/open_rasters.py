@@ -22,7 +22,7 @@ from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.stale_tags import is_outdated
 from srcli.imaging.rasters.transforms import bounding_box
-from srcli.inference.pools import kept_pool
+from srcli.inference.pools import pools_of_run
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.python_options import FractionTask, ShowProgress
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_one_raster
@@ -347,7 +347,7 @@ def _enlarged_file(
     task = FractionTask(progress)
     reporter = Reporter(task)
     reporter.open(1)
-    pools = partial(kept_pool, options.engine)
+    pools = pools_of_run(options.engine)
     run_steps = partial(run_steps_here, pools, reporter)
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
         item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")

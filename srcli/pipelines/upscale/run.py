@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
@@ -25,7 +25,7 @@ from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
-from srcli.inference.pools import kept_pool
+from srcli.inference.pools import pools_of_run
 from srcli.input_files import file_state, parse_text, read_input
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
@@ -50,6 +50,7 @@ from srcli.ports.progress import Progress
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.photographs import Pools
 
 
 _SPEEDS = "speeds.json"
@@ -111,10 +112,12 @@ def upscale_due(
     executor: ProcessExecutor | None,
     *,
     dry_run: bool = False,
+    open_pools: Callable[[EngineOptions], Pools] = pools_of_run,
 ) -> None:
     """Upscale inputs without a finished output; see ``upscale_files``.
 
-    Inputs that ``reporter`` leaves alone are passed over.
+    Inputs that ``reporter`` leaves alone are passed over. ``open_pools`` is
+    ``pools_of_run``, or returns what that has returned to an earlier call.
     """
     items, finished = find_due_and_finished(inputs, output, options, reporter)
     if dry_run:
@@ -136,7 +139,7 @@ def upscale_due(
             # an output folder that cannot be made ends the run before any work; of its
             # subfolders each file fails by itself
             folder = output if is_folder(output, options) else None
-            _upscale(items, folder, options, reporter, executor)
+            _upscale(items, folder, options, reporter, executor, open_pools)
             if executor is None:
                 _keep_speed(options, reporter)
     finally:
@@ -192,12 +195,13 @@ def _upscale(
     options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
+    open_pools: Callable[[EngineOptions], Pools],
 ) -> None:
     """Upscale items, here or by an executor; ``folder`` is the output folder, None for a file."""
     engine_options = options.engine
     if executor is not None:  # workers check device and precision on their machines
         engine_options = EngineOptions(value_range=options.engine.value_range)
-    pools = partial(kept_pool, engine_options)
+    pools = open_pools(engine_options)
     pool = pools(options.model, options.scale)
     find_weights(options.model, options.scale)
     if not options.auto:  # else each picture chooses a model, which is loaded then
@@ -250,7 +254,7 @@ def report_estimates(
     needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
     if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
         # only torch and the network can check these; else torch is not imported
-        _ = kept_pool(options.engine, options.model, options.scale).network
+        _ = pools_of_run(options.engine)(options.model, options.scale).network
     for item in items:
         with reporter.guard(item):
             reporter.begin(item)
@@ -406,10 +410,13 @@ def watch_folders(
     _check_watched(inputs, options, dry_run=dry_run)
     find_weights(options.model, options.scale)  # told before the first picture comes
     reporter = WatchReporter(progress or Progress(), on_file, options)
+    open_pools = cache(pools_of_run)
     with suppress(KeyboardInterrupt):
         reporter.note(f"watching {', '.join(map(str, inputs))}; Ctrl-C ends")
         while True:
-            upscale_due(inputs, output, options, reporter, executor)
+            upscale_due(
+                inputs, output, options, reporter, executor, open_pools=open_pools
+            )
             sleep(LOOK_SECONDS)
     return reporter
 

@@ -11,14 +11,14 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, as_failure_of
 from srcli.imaging.rasters.gdal_access import network_access
 from srcli.imaging.rasters.opening import keep_open
-from srcli.inference.pools import kept_pool
+from srcli.inference.pools import pools_of_run
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.kinds import Kind, Opened
 from srcli.pipelines.upscale.looking import raster_size
@@ -183,6 +183,10 @@ def _open_pools(options: Settled, slot: Slot) -> Iterator[Pools]:
     engine_options = replace(options.engine, device=slot.device)
     access = network_access(allowed=options.allow_remote)
     with torch_threads(slot.threads or None), access:
-        pools = partial(kept_pool, engine_options)
+        pools = _pools_of_worker(engine_options)
         pools(options.model, options.scale)  # refuses what does not fit the device
         yield pools
+
+
+_pools_of_worker = cache(pools_of_run)
+"""A worker lives for one run, of which it does several units."""
