@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -141,8 +142,7 @@ def test_more_pictures_are_kept_than_files_may_be_open(load, photographs, astron
     for number in range(60):
         Image.fromarray(astronaut[:16, number:]).save(photographs / f"s{number}.png")
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    highest = os.dup(0)
-    os.close(highest)
+    highest = max(int(path.name) for path in Path("/dev/fd").iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, limits[1]))
     try:
         load()
