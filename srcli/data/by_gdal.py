@@ -58,6 +58,17 @@ def is_tiff(encoded: bytes) -> bool:
     return encoded.startswith(TIFF_STARTS)
 
 
+def check_size(name: str, width: int, height: int, most_pixels: int) -> None:
+    """Refuse a picture of more than ``LARGEST_PICTURE`` (DataError), or more than is wanted now.
+
+    LargePictureError says that it has more than ``most_pixels``.
+    """
+    if width * height > LARGEST_PICTURE:
+        raise DataError(f"{name}: {width}x{height} is too large; cut it")
+    if width * height > most_pixels:
+        raise LargePictureError
+
+
 def read_by_gdal(
     name: str, encoded: bytes, most_pixels: int = LARGEST_PICTURE
 ) -> DecodedPicture:
@@ -80,13 +91,7 @@ def read_by_gdal(
             MemoryFile(encoded) as file,
             file.open() as dataset,
         ):
-            pixel_count = dataset.width * dataset.height
-            if pixel_count > LARGEST_PICTURE:
-                raise DataError(
-                    f"{name}: {dataset.width}x{dataset.height} is too large; cut it"
-                )
-            if pixel_count > most_pixels:
-                raise LargePictureError
+            check_size(name, dataset.width, dataset.height, most_pixels)
             bands = _choose_bands(name, dataset)
             opacity = dataset.read_masks(bands)
             if dataset.driver == "GTiff" and not opacity.all():

@@ -29,6 +29,7 @@ from srcli.data.by_gdal import (
     NODATA_TAG,
     DecodedPicture,
     LargePictureError,
+    check_size,
     is_tiff,
     read_by_gdal,
 )
@@ -283,13 +284,7 @@ def decode_picture(
         with _quiet_pillow():
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
-            pixel_count = image.width * image.height
-            if pixel_count > LARGEST_PICTURE:
-                raise DataError(
-                    f"{ref}: {image.width}x{image.height} is too large; cut it"
-                )
-            if pixel_count > most_pixels:
-                raise LargePictureError
+            check_size(str(ref), image.width, image.height, most_pixels)
             return _decode_image(ref, encoded, image)
     except UnidentifiedImageError as error:
         if is_tiff(encoded):
