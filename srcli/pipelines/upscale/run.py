@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
@@ -112,12 +112,12 @@ def upscale_due(
     executor: ProcessExecutor | None,
     *,
     dry_run: bool = False,
-    open_pools: Callable[[EngineOptions], Pools] = pools_of_run,
+    pools: Pools | None = None,
 ) -> None:
     """Upscale inputs without a finished output; see ``upscale_files``.
 
-    Inputs that ``reporter`` leaves alone are passed over. ``open_pools`` is
-    ``pools_of_run``, or returns what that has returned to an earlier call.
+    Inputs that ``reporter`` leaves alone are passed over. ``pools`` give the engines,
+    see ``_open_pools``; opened here if None.
     """
     items, finished = find_due_and_finished(inputs, output, options, reporter)
     if dry_run:
@@ -139,7 +139,9 @@ def upscale_due(
             # an output folder that cannot be made ends the run before any work; of its
             # subfolders each file fails by itself
             folder = output if is_folder(output, options) else None
-            _upscale(items, folder, options, reporter, executor, open_pools)
+            if pools is None:
+                pools = _open_pools(options, executor)
+            _upscale(items, folder, options, reporter, executor, pools)
             if executor is None:
                 _keep_speed(options, reporter)
     finally:
@@ -189,19 +191,23 @@ def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
     return True
 
 
+def _open_pools(options: Settled, executor: ProcessExecutor | None) -> Pools:
+    """Return what gives this process its engines, the same ones as long as it is kept."""
+    engine_options = options.engine
+    if executor is not None:  # workers check device and precision on their machines
+        engine_options = EngineOptions(value_range=options.engine.value_range)
+    return pools_of_run(engine_options)
+
+
 def _upscale(
     items: Sequence[Item],
     folder: Path | None,
     options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
-    open_pools: Callable[[EngineOptions], Pools],
+    pools: Pools,
 ) -> None:
     """Upscale items, here or by an executor; ``folder`` is the output folder, None for a file."""
-    engine_options = options.engine
-    if executor is not None:  # workers check device and precision on their machines
-        engine_options = EngineOptions(value_range=options.engine.value_range)
-    pools = open_pools(engine_options)
     pool = pools(options.model, options.scale)
     find_weights(options.model, options.scale)
     if not options.auto:  # else each picture chooses a model, which is loaded then
@@ -410,13 +416,11 @@ def watch_folders(
     _check_watched(inputs, options, dry_run=dry_run)
     find_weights(options.model, options.scale)  # told before the first picture comes
     reporter = WatchReporter(progress or Progress(), on_file, options)
-    open_pools = cache(pools_of_run)
+    pools = _open_pools(options, executor)
     with suppress(KeyboardInterrupt):
         reporter.note(f"watching {', '.join(map(str, inputs))}; Ctrl-C ends")
         while True:
-            upscale_due(
-                inputs, output, options, reporter, executor, open_pools=open_pools
-            )
+            upscale_due(inputs, output, options, reporter, executor, pools=pools)
             sleep(LOOK_SECONDS)
     return reporter
 
