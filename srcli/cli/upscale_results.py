@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from srcli.quantities import format_duration
+from srcli.report.table import plural
 
 if TYPE_CHECKING:
     from srcli.cli.console import Console
@@ -52,16 +54,36 @@ def _name_model(file: FileReport) -> str:
     return name
 
 
+def _most_at_once(
+    files: Sequence[FileReport], bytes_of: Callable[[FileReport], int], at_once: int
+) -> float:
+    """Return the bytes of all finished files, and the most that so many take beside them."""
+    passing = sorted(bytes_of(file) * file.passing_share for file in files)
+    return sum(map(bytes_of, files)) - sum(passing[:-at_once])
+
+
 def describe_run(
-    reporter: Reporter, *, is_dry_run: bool, auto: bool, of_archive: bool = False
+    reporter: Reporter,
+    *,
+    is_dry_run: bool,
+    auto: bool,
+    at_once: int,
+    of_archive: bool = False,
 ) -> str:
-    """Return the last line of a run: what was done, or in a dry run what would be."""
+    """Return the last line of a run: what was done, or in a dry run what would be.
+
+    ``at_once`` is how many files are worked on at the same time.
+    """
     counts = reporter.counts
+    files = reporter.files
     if is_dry_run:
-        disk = sum(file.bytes for file in reporter.files)
-        likely = sum(file.likely_bytes or file.bytes for file in reporter.files)
+        disk = _most_at_once(files, lambda file: file.bytes, at_once)
+        likely = _most_at_once(
+            files, lambda file: file.likely_bytes or file.bytes, at_once
+        )
         text = (
-            f"{reporter.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
+            f"{reporter.megapixels:.1f} megapixels to write, "
+            f"{plural(counts['failed'], 'problem')}; "
             f"at most {disk / 1e6:.0f} MB on disk before compression"
         )
         if likely < disk:
@@ -71,7 +93,7 @@ def describe_run(
             text += f"; takes about {duration}, at the speed of the last run"
         return f"{text}; nothing was done"
     text = f"{counts['done']} done"
-    models = Counter(file.model for file in reporter.files if file.condition)
+    models = Counter(file.model for file in files if file.state == "done")
     if auto and models:
         shares = [f"{count} by {model}" for model, count in models.most_common()]
         text += f" ({', '.join(shares)})"
@@ -83,6 +105,6 @@ def describe_run(
         )
     if counts["failed"]:
         text += f", {counts['failed']} failed"
-        if of_archive and counts["failed"] < len(reporter.files):
+        if of_archive and counts["failed"] < len(files):
             text += " (in the result as they were)"
     return f"{text}; {reporter.megapixels:.1f} megapixels in {reporter.seconds:.1f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -162,6 +163,28 @@ def test_sheets_of_a_folder_are_told_how_they_get_one_range(srx, tmp_path):
     assert "--mosaic gives all sheets of a folder the same" in printed.out
     alone = srx("upscale sheets/a.tif out.tif -s 2 -m g-idrn --dry-run", code=0)
     assert "--mosaic" not in alone.out
+
+
+@pytest.mark.parametrize("form", ["", "--cog --co BLOCKSIZE=128"])
+def test_a_folder_takes_its_results_and_what_one_file_takes_beside_its_own(
+    srx, tmp_path, form
+):
+    (tmp_path / "in").mkdir()
+    colours = np.random.default_rng(0).integers(0, 255, (480, 480, 3), np.uint8)
+    for name in "abcd":
+        write_by_gdal(tmp_path / f"in/{name}.tif", colours, **PLACE)
+    asked = f"out/ -s 4 -m bicubic --co COMPRESS=NONE {form}"
+
+    def megabytes_of(source):
+        line = srx(f"upscale {source} {asked} --dry-run", code=0).out.splitlines()[-1]
+        assert "megapixels to write, 0 problems; at most " in line
+        return int(re.search(r"at most (\d+) MB", line)[1])
+
+    of_one = megabytes_of("in/a.tif")
+    of_four = megabytes_of("in")
+    srx(f"upscale in/a.tif {asked}", code=0)
+    result = (tmp_path / "out/a.tif").stat().st_size / 1e6
+    assert of_four == pytest.approx(of_one + 3 * result, rel=0.05)
 
 
 def test_of_a_raster_on_the_network_the_part_alone_is_looked_at(srx, web):

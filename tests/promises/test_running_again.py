@@ -201,6 +201,17 @@ def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):
     assert "1 skipped" in srx(*asked).out
 
 
+def test_the_last_line_counts_the_model_of_each_output(srx, tmp_path, astronaut):
+    (tmp_path / "in").mkdir()
+    small = Image.fromarray(astronaut[:24, :32])
+    small.save("in/blocks.jpg", quality=30)
+    turned = small.transpose(Image.Transpose.ROTATE_180)
+    small.save("in/turns.webp", save_all=True, append_images=[turned], lossless=True)
+    Path("in/none.png").write_bytes(b"")
+    told = srx("upscale in out -s 2 -m fast", code=1).out
+    assert "2 done (1 by quick-photo, 1 by quick), 1 failed" in told
+
+
 def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     srx, tmp_path, astronaut, monkeypatch
 ):

@@ -26,23 +26,32 @@ _OVERVIEWS = 0.35
 """Bytes of overviews, by those of the picture: a third, and what edges need."""
 
 
+def _overviews_at_end(output: OutputProfile) -> float:
+    """Return the bytes of overviews, by those of the canvas."""
+    is_cog = output.driver == "COG" and output.creation.get("OVERVIEWS") != "NONE"
+    return _OVERVIEWS * bool(output.overviews or is_cog)
+
+
 def growth_at_end(output: OutputProfile) -> float:
     """Return the bytes that are written beside the canvas at the end, by those of the canvas."""
-    overviews = _OVERVIEWS * bool(output.overviews)
+    overviews = _overviews_at_end(output)
     if output.keeps_blocks and output.driver != "COG":
         return overviews
-    if output.driver == "COG" and output.creation.get("OVERVIEWS") != "NONE":
-        overviews = _OVERVIEWS
     return 1 + 2 * overviews
 
 
-def _bytes_on_the_way(size: float, output: OutputProfile) -> int:
-    """Return the bytes of a canvas of a size, of what the end writes, and of one part more.
+def _most_at_once(output: OutputProfile) -> float:
+    """Return the bytes of a canvas, of what the end writes, and of one part more, by the canvas.
 
     A part is there twice for a moment.
     """
     part_share = min(part_rows(output) / output.height, 1.0)
-    return round(size * (1 + part_share + growth_at_end(output)))
+    return 1 + part_share + growth_at_end(output)
+
+
+def passing_share(output: OutputProfile) -> float:
+    """Return the share of the bytes on the way that is gone once the output is finished."""
+    return 1 - (1 + _overviews_at_end(output)) / _most_at_once(output)
 
 
 def disk_needed(output: OutputProfile) -> int:
@@ -55,7 +64,7 @@ def disk_needed(output: OutputProfile) -> int:
     if output.mask:
         size += area // 8
     size += size // 1000  # incompressible blocks grow slightly
-    return _bytes_on_the_way(size, output) + 2**20
+    return round(size * _most_at_once(output)) + 2**20
 
 
 def sample_disk(
@@ -90,7 +99,7 @@ def sample_disk(
     with encode_part(rows, opacity, output) as content:
         size = len(content)
     share: float = output.height * output.width / math.prod(rows.shape[:2])
-    return _bytes_on_the_way(size * share, output)
+    return round(size * share * _most_at_once(output))
 
 
 def _middles(length: int, most: int) -> list[int]:

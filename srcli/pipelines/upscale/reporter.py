@@ -132,6 +132,8 @@ class FileReport:
     likely_bytes: int = 0
     """Disk that a raster probably takes on the way, as it is compressed; of a dry
     run."""
+    passing_share: float = 0.0
+    """Of these bytes, what is gone once the file is finished."""
     warnings: tuple[str, ...] = ()
     error: str = ""
     """Why the input failed, was copied or was left out."""

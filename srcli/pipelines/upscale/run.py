@@ -276,7 +276,7 @@ def report_estimates(
 
 
 def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> None:
-    from srcli.imaging.rasters.disk_use import disk_needed
+    from srcli.imaging.rasters.disk_use import disk_needed, passing_share
     from srcli.imaging.rasters.publishing import try_creation_options
     from srcli.pipelines.upscale.looking import look_at_raster
     from srcli.pipelines.upscale.plans import check_room, foresee_disk, plan_raster
@@ -304,6 +304,7 @@ def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> No
         frames=frames,
         bytes=page_bytes * frames,
         likely_bytes=likely * frames,
+        passing_share=passing_share(plan.output),
         details=plan.remarks,
         **plan.facts,
     )
@@ -331,9 +332,11 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         photograph = read_photograph(picture)
         model, condition = choose_model(photograph, options, picture.format)
     disk_bytes = bytes_of_pages(pages, options) * frames
+    rows_bytes = 0
     for page in pages:
         if is_made_by_parts(page, options):
-            disk_bytes += bytes_of_rows(page, options)
+            rows_bytes += bytes_of_rows(page, options)
+    disk_bytes += rows_bytes
     _, lost = choose_metadata(item, picture, options, model or options.model, size)
     reporter.add(
         item,
@@ -342,6 +345,7 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         size=size,
         frames=len(pages) * frames,
         bytes=disk_bytes,
+        passing_share=rows_bytes / max(disk_bytes, 1),
         warnings=(*warnings, *unwritable, *lost),
     )
 
