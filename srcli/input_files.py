@@ -15,6 +15,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+EMPTY = "the file is empty (0 bytes); copy it again"
+
 
 def open_input(path: Path) -> BufferedReader:
     """Open a file for reading, but no pipe or device: reading one may never end."""

@@ -151,6 +151,13 @@ def save_thermal(path, pixels, **tags):
     Image.fromarray(pixels).save(path, tiffinfo=directory, dpi=(300, 300), **tags)
 
 
+@pytest.mark.parametrize("options", ["-v", "-co COMPRESS=LZW", "-srcwin 0 0 9 9"])
+def test_an_empty_file_is_called_so_with_options_of_rasters_too(srx, options):
+    Path("a.jpg").write_bytes(b"")
+    told = srx("upscale a.jpg b.tif -s 2 -m bicubic", options, code=2)
+    assert told.errors == ["error: a.jpg: the file is empty (0 bytes); copy it again"]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
 def test_measurements_keep_make_and_place_of_the_camera(srx, dtype):
     y, x = np.mgrid[0:60, 0:80]

@@ -27,7 +27,7 @@ from srcli.imaging.photographs import jp2, jpeg, pillow, png, tiff, tiff_header,
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, upright
 from srcli.imaging.pixels.resize import stretch_to_dtype
-from srcli.input_files import open_input
+from srcli.input_files import EMPTY, open_input
 
 _TURNED_BY_LIBRARY = ("heic", "jxl")
 """Formats that say themselves how pixels are turned, whose libraries do so."""
@@ -150,7 +150,7 @@ def _read_stored_header(path: Path, stream: IO[bytes], page: int) -> Picture | N
     head = stream.read(64)
     stream.seek(0)
     if not head:
-        raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
+        raise PictureError(f"{path}: {EMPTY}")
     name = format_of_content(head)
     if name == "jpg":
         return jpeg.read_jpeg_header(path, stream)

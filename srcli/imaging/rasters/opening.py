@@ -46,7 +46,7 @@ from srcli.imaging.rasters.gdal_access import (
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size
 from srcli.imaging.rasters.stac_assets import remote_link
-from srcli.input_files import file_state, open_input
+from srcli.input_files import EMPTY, file_state, open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -278,6 +278,8 @@ def _common_reason(path: Path) -> str | None:
         open_input(file or path) as stream,
     ):
         head = stream.read(64)
+        if not head:
+            return EMPTY
         if file is path:
             names = zipfile.ZipFile(stream).namelist()
     for sign, (name, drivers) in _FORMATS.items():
