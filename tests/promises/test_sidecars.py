@@ -117,6 +117,18 @@ def turned_by(orientation):
     return f'{HEAD}tiff:Orientation="{orientation}">{TAIL}'
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_sidecar_of_utf_16_says_what_one_of_utf_8_does(srx, picture, encoding):
+    sidecar = digikam(CENTRE, (WIDTH, HEIGHT), orientation=6)
+    marked = "\ufeff" + sidecar.replace("UTF-8", "UTF-16")
+    Path("in/a.jpg.xmp").write_bytes(marked.encode(encoding))
+    srx(f"upscale in out {WORDS}", code=0)
+    assert size_of("out/a.jpg") == (2 * HEIGHT, 2 * WIDTH)
+    assert np.allclose(region_of("out/a.jpg.xmp"), white_box("out/a.jpg"), atol=1)
+    text = Path("out/a.jpg.xmp").read_text("utf-8")
+    assert "<dc:title>Küste &amp; Meer</dc:title>" in text
+
+
 @pytest.mark.parametrize("stated", [None, 6, 8])
 @pytest.mark.parametrize("turn", [1, 3, 6, 8])
 def test_a_sidecars_turn_counts_before_that_of_exif(srx, picture, turn, stated):

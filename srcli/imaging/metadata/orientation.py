@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,8 +30,16 @@ def sidecar_orientation(path: Path) -> int | None:
     """Return the orientation by the sidecar ``a.jpg.xmp`` of a picture; None for none."""
     for suffix in (".xmp", ".XMP"):
         with suppress(OSError), open_input(Path(f"{path}{suffix}")) as stream:
-            return xmp_orientation(stream.read(_LARGEST_SIDECAR))
+            return xmp_orientation(in_utf8(stream.read(_LARGEST_SIDECAR)))
     return None
+
+
+def in_utf8(xmp: bytes) -> bytes:
+    """Return a sidecar of UTF-16 in UTF-8, which XML without a declaration is in; others as is."""
+    if not xmp.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return xmp
+    text = xmp.decode("utf-16", "replace")
+    return re.sub(r"^<\?xml.*?\?>", "", text).encode()
 
 
 def xmp_orientation(xmp: bytes) -> int | None:

@@ -16,7 +16,7 @@ from srcli.disks import explain_os_error
 from srcli.errors import SrxError
 from srcli.files import write_whole
 from srcli.imaging.metadata import xmp
-from srcli.imaging.metadata.orientation import XMP_ORIENTATION, xmp_orientation
+from srcli.imaging.metadata.orientation import XMP_ORIENTATION, in_utf8, xmp_orientation
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.opening import open_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
@@ -103,7 +103,7 @@ def _fitted(
         )
     if source.stat().st_size > _LARGEST_SIDECAR:
         raise SidecarError("as it is too large for one")
-    content = read_input(source)
+    content = in_utf8(read_input(source))
     if b"rdf:RDF" not in content and b"xmpmeta" not in content:
         raise SidecarError("as it holds no XMP")
     content = _renamed(content, item)
