@@ -11,7 +11,7 @@ import click
 from click import option
 
 from srcli.cli.options import GroupedCommand, heading
-from srcli.cli.values import FILE, FiniteNumber, complete_models
+from srcli.cli.values import FILE, FiniteNumber, WholeNumber, complete_models
 
 # light: these import no libraries
 from srcli.pipelines.upscale.declaring import (  # noqa: TID253
@@ -85,12 +85,13 @@ class DeclaredCommand(GroupedCommand):
                 formatter.write_text(inspect.cleandoc(self.further_epilog))
 
 
-class NumberOrWord(click.IntRange):
+class NumberOrWord(WholeNumber):
     """A whole number of a range, or a word such as ``auto``, which is None."""
 
     def __init__(self, least: int | None, most: int | None, word: str) -> None:
         super().__init__(least, most)
         self.word = word
+        self.name = f"{self.name} or {word}"
 
     def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
         """Return the number, or None."""
@@ -177,7 +178,7 @@ def _make_type(takes: Takes | None) -> Any:  # noqa: ANN401 - all that click tak
     if takes.least is None:
         return click.INT if takes.is_whole else click.FLOAT
     if takes.is_whole:
-        return click.IntRange(takes.least, takes.most)
+        return WholeNumber(takes.least, takes.most)
     return FiniteNumber(takes.least, takes.most)
 
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 import click
+from click.exceptions import NoSuchCommand
 
 from srcli import __version__
 from srcli.cli.console import (
@@ -65,8 +66,14 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; for a file in its place suggest ``srx upscale``."""
         name = args[0]
-        if self.get_command(ctx, name) is None and os.path.exists(name):  # noqa: PTH110 - raises for names too long
-            ctx.fail(f"No such command {name!r}. Did you mean 'srx upscale {name}'?")
+        if self.get_command(ctx, name) is None:
+            if os.path.exists(name):  # noqa: PTH110 - raises for names too long
+                ctx.fail(
+                    f"No such command {name!r}. Did you mean 'srx upscale {name}'?"
+                )
+            # click would suggest those alone that are imported
+            names = self.list_commands(ctx)
+            raise NoSuchCommand(name, possibilities=names, ctx=ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -14,10 +14,18 @@ LONGEST_SIDE = 8192
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
-POSITIVE = click.IntRange(1)
-NOT_NEGATIVE = click.IntRange(0)
-QUALITY = click.IntRange(1, 100)
-TILE = click.IntRange(16)
+
+
+class WholeNumber(click.IntRange):
+    """A whole number of a range, which is called so where it is none."""
+
+    name = "whole number"
+
+
+POSITIVE = WholeNumber(1)
+NOT_NEGATIVE = WholeNumber(0)
+QUALITY = WholeNumber(1, 100)
+TILE = WholeNumber(16)
 PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
 
 
@@ -36,6 +44,8 @@ def complete_models(
 
 class FiniteNumber(click.FloatRange):
     """A number of a range; ``nan`` and ``inf``, which Python reads as well, are none."""
+
+    name = "number"
 
     def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
         """Return the number."""

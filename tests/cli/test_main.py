@@ -215,7 +215,9 @@ def test_help_and_errors_fit_narrow_terminals():
         (["upscale", __file__, "out", "-f", "jpgg"], "did you mean jpg?"),
     ],
 )
-def test_wrong_names_are_answered_by_the_nearest(srx, words, hint):
+def test_wrong_names_are_answered_by_the_nearest(srx, words, hint, monkeypatch):
+    # commands are imported when they are asked for, and tests before have asked for them
+    monkeypatch.setattr(main.group, "commands", {})
     assert hint in srx(*words, code=2).err
 
 

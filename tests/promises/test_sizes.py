@@ -96,7 +96,7 @@ def test_a_size_bounds_what_fit_would(srx, source):
     [
         (["-s", "0.5"], "1<=x<=16"),
         (["-s", "17"], "1<=x<=16"),
-        (["-s", "x"], "not a valid float"),
+        (["-s", "x"], "'x' is not a valid number"),
         (["--size", "3000"], "no size such as"),
         (["-s", "3", "--size", "300x"], "give one of them"),
         (["--long-edge", "300", "--size", "300x"], "give one of them"),
