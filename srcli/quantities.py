@@ -22,7 +22,9 @@ def format_duration(seconds: float) -> str:
 
 
 def format_bytes(count: int) -> str:
-    """Return a number of bytes as ``170 MiB`` or ``2.6 GiB``."""
+    """Return a number of bytes as ``350 KiB``, ``170 MiB`` or ``2.6 GiB``."""
+    if count < 2**20:
+        return f"{count / 2**10:.0f} KiB"
     if count < 2**30:
         return f"{count / 2**20:,.0f} MiB"
     return f"{count / 2**30:,.1f} GiB"

@@ -29,7 +29,13 @@ def test_a_duration_has_at_most_two_units(seconds, text):
 
 
 @pytest.mark.parametrize(
-    ("count", "words"), [(0, "0 MiB"), (170 << 20, "170 MiB"), (2800 << 20, "2.7 GiB")]
+    ("count", "words"),
+    [
+        (0, "0 KiB"),
+        (350 << 10, "350 KiB"),
+        (170 << 20, "170 MiB"),
+        (2800 << 20, "2.7 GiB"),
+    ],
 )
 def test_sizes_can_be_read(count, words):
     assert format_bytes(count) == words

@@ -100,7 +100,7 @@ def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(
     )
     failed, finished = summary.files
     assert (failed.source.name, finished.state) == ("a.png", "done")
-    assert "of memory when enlarged, and 0 MiB are free; crop it" in failed.error
+    assert "of memory when enlarged, and 98 KiB are free; crop it" in failed.error
 
 
 def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
