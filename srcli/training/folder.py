@@ -175,7 +175,7 @@ class RunFolder:
             was = stored.budget or "the recipe's"
             progress.warn(
                 f"the budget was {was} and is {merged.budget} now: "
-                "the schedule is stretched from here on"
+                "the schedule is that of the new length from here on"
             )
         for name in ("precision", "threads", "processes"):
             was = getattr(stored, name)
