@@ -91,7 +91,6 @@ class NumberOrWord(WholeNumber):
     def __init__(self, least: int | None, most: int | None, word: str) -> None:
         super().__init__(least, most)
         self.word = word
-        self.name = f"{self.name} or {word}"
 
     def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
         """Return the number, or None."""

@@ -55,7 +55,7 @@ class GroupedCommand(click.Command):
             record = parameter.get_help_record(ctx)
             is_listed = record and isinstance(parameter, click.Option)
             if record and is_listed and self.is_shown(ctx, parameter):
-                name = re.sub("INTEGER( RANGE)?", "N", record[0])
+                name = re.sub("INTEGER|WHOLE NUMBER", "N", record[0])
                 groups.setdefault(group, []).append((name, record[1]))
         for group, rows in groups.items():
             with formatter.section(group):

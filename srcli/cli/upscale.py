@@ -178,7 +178,6 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
             reporter,
             is_dry_run=asked.dry_run,
             auto=settings.auto,
-            at_once=runner.slot_count if runner else 1,
             of_archive=makes_archive,
         )
         echo(text, err=to_stdout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from srcli.quantities import format_duration
@@ -54,33 +53,15 @@ def _name_model(file: FileReport) -> str:
     return name
 
 
-def _most_at_once(
-    files: Sequence[FileReport], bytes_of: Callable[[FileReport], int], at_once: int
-) -> float:
-    """Return the bytes of all finished files, and the most that so many take beside them."""
-    passing = sorted(bytes_of(file) * file.passing_share for file in files)
-    return sum(map(bytes_of, files)) - sum(passing[:-at_once])
-
-
 def describe_run(
-    reporter: Reporter,
-    *,
-    is_dry_run: bool,
-    auto: bool,
-    at_once: int,
-    of_archive: bool = False,
+    reporter: Reporter, *, is_dry_run: bool, auto: bool, of_archive: bool = False
 ) -> str:
-    """Return the last line of a run: what was done, or in a dry run what would be.
-
-    ``at_once`` is how many files are worked on at the same time.
-    """
+    """Return the last line of a run: what was done, or in a dry run what would be."""
     counts = reporter.counts
     files = reporter.files
     if is_dry_run:
-        disk = _most_at_once(files, lambda file: file.bytes, at_once)
-        likely = _most_at_once(
-            files, lambda file: file.likely_bytes or file.bytes, at_once
-        )
+        disk = reporter.disk_bytes
+        likely = reporter.likely_disk_bytes
         text = (
             f"{reporter.megapixels:.1f} megapixels to write, "
             f"{plural(counts['failed'], 'problem')}; "

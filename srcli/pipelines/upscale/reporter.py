@@ -199,6 +199,8 @@ class Reporter(Task):
     """Millions of output pixels written."""
     expected_seconds: float | None = None
     """Time that a dry run says the work takes; None where that is not known."""
+    at_once: int = 1
+    """Files that are worked on at the same time."""
     former: History = field(default_factory=history)
     """What workers of the same run that crashed have left."""
 
@@ -234,6 +236,21 @@ class Reporter(Task):
     def seconds(self) -> float:
         """Time since the start."""
         return time.monotonic() - self.started
+
+    @property
+    def disk_bytes(self) -> float:
+        """Disk that the run takes at most, without compression; of a dry run."""
+        return self._most_at_once(lambda file: file.bytes)
+
+    @property
+    def likely_disk_bytes(self) -> float:
+        """Disk that it probably takes, as rasters are compressed; of a dry run."""
+        return self._most_at_once(lambda file: file.likely_bytes or file.bytes)
+
+    def _most_at_once(self, bytes_of: Callable[[FileReport], int]) -> float:
+        """Return the bytes of all finished files, and the most that some take beside them."""
+        passing = sorted(bytes_of(file) * file.passing_share for file in self.files)
+        return sum(map(bytes_of, self.files)) - sum(passing[: -self.at_once])
 
     @property
     def exit_code(self) -> ExitCode:

@@ -122,6 +122,8 @@ def upscale_due(
     items, finished = find_due_and_finished(inputs, output, options, reporter)
     if dry_run:
         reporter.remote = None
+        if executor is not None:
+            reporter.at_once = executor.slot_count
     else:
         reporter.carry_sidecar = partial(carry_sidecar, options=options)
     for item in finished:
