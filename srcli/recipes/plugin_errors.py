@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -10,8 +11,10 @@ from pathlib import Path
 
 from srcli.errors import ModelError, SrxError
 
-_OUR_FOLDERS = (sys.prefix, str(Path(__file__).parents[1]), "<")
+_OUR_FOLDERS = (sysconfig.get_path("stdlib"), str(Path(__file__).parents[1]), "<")
 """Beginnings of files whose lines say nothing to the author of some code."""
+_PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of such files, wherever they lie: PyTorch need not be in ``sys.prefix``."""
 
 
 @contextmanager
@@ -30,7 +33,9 @@ def plugin_error(complaint: str, error: BaseException) -> ModelError:
     """Return a ModelError that says in a line what a plug-in raised, and where."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(_OUR_FOLDERS):
-            text = f"{Path(frame.filename).name}, line {frame.lineno}: {text}"
+        file = Path(frame.filename)
+        is_ours = frame.filename.startswith(_OUR_FOLDERS)
+        if not is_ours and _PACKAGES.isdisjoint(file.parts):
+            text = f"{file.name}, line {frame.lineno}: {text}"
             break
     return ModelError(f"{complaint} ({text})")

@@ -336,8 +336,8 @@ def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(
     ("code", "words"),
     [
         (
-            "raise OSError('no such disk')",
-            "imported (mynet.py, line 1: OSError: no such",
+            "import json\njson.loads('no such text')",
+            "imported (mynet.py, line 2: JSONDecodeError: Exp",
         ),
         ("import sys\nsys.exit(3)", "imported (mynet.py, line 2: SystemExit: 3"),
         ("def f(:", "mynet.py: cannot be imported (SyntaxError: invalid syntax"),
