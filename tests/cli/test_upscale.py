@@ -20,6 +20,7 @@ from srcli.cli.main import run
 from srcli.imaging.pixels.resize import resize
 from tests.fixtures.files import wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
+from tests.fixtures.pictures import size_of
 
 
 @pytest.fixture
@@ -31,11 +32,6 @@ def photos(tmp_path, astronaut):
     Image.fromarray(astronaut[:61, :47]).save(folder / "zwei – Straße.jpg", quality=95)
     Image.fromarray(astronaut[:40, :40, 0]).save(folder / "gray.png")
     return folder
-
-
-def size_of(path):
-    with Image.open(path) as image:
-        return image.size
 
 
 def contents(folder):
