@@ -177,14 +177,6 @@ def test_wrong_usage_is_one_clear_line_and_code_two(
     srx("upscale", *words, "--dry-run", code=2)
 
 
-def test_replacing_a_file_has_to_be_meant(srx, photos):
-    photo = photos / "one.png"
-    srx("upscale", photo, "-o", photo, "-m bicubic -s 2", code=2)
-    assert size_of(photo) == (160, 128)
-    srx("upscale", photo, "-o", photo, "--overwrite -m bicubic -s 2", code=0)
-    assert size_of(photo) == (320, 256)
-
-
 @pytest.mark.posix
 def test_dry_run_tells_sizes_and_problems_and_does_nothing(
     srx, photos, tmp_path, monkeypatch

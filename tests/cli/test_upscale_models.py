@@ -132,15 +132,6 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
     srx("compare", source, tmp_path / "sheet.png", "-m attentive-gan -s 2", code=0)
 
 
-@pytest.mark.parametrize(("scale", "side"), [("1.5", 24), ("3", 48), ("5", 80)])
-def test_a_model_of_one_scale_serves_all_others(srx, tmp_path, astronaut, scale, side):
-    source = tmp_path / "a.png"
-    Image.fromarray(astronaut[:16, :16]).save(source)
-    srx("upscale", source, tmp_path / "b.png", "-m attentive-gan -s", scale, code=0)
-    with Image.open(tmp_path / "b.png") as picture:
-        assert picture.size == (side, side)
-
-
 def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_does(
     srx, tmp_path, astronaut
 ):

@@ -69,15 +69,14 @@ def test_what_holds_no_data_is_refused_in_a_line(srx, item):
     assert "not a picture that srx reads" in srx("upscale", item, "out", code=2).err
 
 
-def test_an_item_describes_a_result(srx):
+def test_an_item_describes_a_result(srx, item_of):
     pixels = noise((24, 32, 3)).astype(np.uint16)
     tags = {"TIFFTAG_DATETIME": "2024:05:06 07:08:09"}
     write_by_gdal(
         "a.tif", pixels, then=lambda file: file.update_tags(**tags), nodata=9, **PLACE
     )
-    srx("upscale a.tif out --stac", WORDS, code=0)
+    item = item_of("a.tif")
     assert names_in("out") == ["a.stac.json", "a.tif"]
-    item = json.loads(Path("out/a.stac.json").read_text())
     with rasterio.open("out/a.tif") as result:
         box = transform_bounds(result.crs, "OGC:CRS84", *result.bounds)
         assert item["properties"]["proj:transform"] == list(result.transform)
@@ -92,19 +91,17 @@ def test_an_item_describes_a_result(srx):
     assert "1 done" in again.out
 
 
-def test_a_result_without_place_has_no_geometry(srx):
+def test_a_result_without_place_has_no_geometry(item_of):
     write_by_gdal("a.tif", noise((24, 32)).astype(np.float32), nodata=np.nan)
-    srx("upscale a.tif out --stac", WORDS, code=0)
-    item = json.loads(Path("out/a.stac.json").read_text())
+    item = item_of("a.tif")
     assert item["geometry"] is None
     assert "bbox" not in item
     assert item["assets"]["data"]["raster:bands"][0]["nodata"] == "nan"
 
 
-def test_a_footprint_is_turned_and_resolutions_are_in_metres(srx):
+def test_a_footprint_is_turned_and_resolutions_are_in_metres(item_of):
     turned = rasterio.Affine(0.1, 0.2, 5, 0.2, -0.1, 40)  # degrees
     write_by_gdal("a.tif", noise((24, 32)), crs="EPSG:4326", transform=turned)
-    srx("upscale a.tif out --stac", WORDS, code=0)
-    item = json.loads(Path("out/a.stac.json").read_text())
+    item = item_of("a.tif")
     np.testing.assert_allclose(item["geometry"]["coordinates"][0][2], (8.2, 46.4))
     assert "spatial_resolution" not in str(item)

@@ -21,19 +21,6 @@ EO = "https://stac-extensions.github.io/eo/"
 
 
 @pytest.fixture
-def item_of(srx):
-    """Return the new item of a raster, of all or some of its bands."""
-
-    def run(source, options=""):
-        words = f"-m bicubic -s 2 --stac {options}"
-        srx("upscale", source, "out", words.strip(), code=0)
-        (path,) = Path("out").glob("*.json")
-        return json.loads(path.read_text())
-
-    return run
-
-
-@pytest.fixture
 def spectral_item():
     """Write an item whose only raster has three bands, described in this form."""
 
@@ -74,7 +61,7 @@ def test_an_item_names_the_bands_that_were_upscaled(
     item_of, spectral_item, version, options, expected
 ):
     spectral_item(version)
-    item = item_of("item.json", options)
+    item = item_of("item.json", *options.split())
     asset = item["assets"]["data"]
     by_name = {band["name"]: band for band in SPECTRUM}
     assert asset["eo:bands"] == [by_name[name] for name in expected]

@@ -20,18 +20,6 @@ RUN = "-m bicubic -s 2 --stac"
 MEDIA_TYPE = "image/tiff; application=geotiff"
 
 
-@pytest.fixture
-def item_of(srx):
-    """Return the new item of a raster."""
-
-    def run(source, *options):
-        srx("upscale", source, "out", RUN, *options, code=0)
-        (path,) = Path("out").glob("*.json")
-        return json.loads(path.read_text())
-
-    return run
-
-
 PLACES = {
     "UTM zone 1": ("EPSG:32601", from_origin(250000, 5300000, 1000, 1000), 2),
     "Fiji": ("EPSG:3460", from_origin(1500000, 4500000, 10000, 10000), 2),

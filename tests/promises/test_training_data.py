@@ -117,14 +117,6 @@ def test_lr_twins_beside_their_pictures_are_refused(srx, train, tmp_path, patter
         assert words in result.err
 
 
-def test_an_hr_set_with_its_lr_folder_is_still_evaluated(srx, tmp_path):
-    data = tmp_path / "data"
-    write(data / "HR", NAMES[:1], 32)
-    write(data / "LR_bicubic" / "X2", ["0801x2"], 16)
-    result = srx("eval -m bicubic -s 2 --data data --metrics psnr --no-cost", code=0)
-    assert "LR: read from files" in result.out
-
-
 def test_pairs_that_show_different_things_are_left_out_by_name(train, srx):
     photograph = astronaut()
     Path("hr").mkdir()

@@ -256,16 +256,6 @@ def test_a_canvas_that_has_lost_the_room_for_its_header_begins_anew(
     assert target.read_bytes() == expected
 
 
-def test_another_model_starts_over(source, plan, tmp_path, target):
-    out = plan(source, creation=SMALL)
-    half_done(target, out, source)
-    words = "earlier work on out.tif is not continued: changed: model"
-    with open_parts(target, out, {"model": "b"}) as (parts, notes):
-        assert notes == (words,)
-        assert parts.missing() == [range(COUNT)]
-        assert not parts.canvas.exists()
-
-
 def damage_blocks(parts):
     with parts.canvas.open("r+b") as stream:
         stream.seek(-5, os.SEEK_END)

@@ -76,17 +76,6 @@ def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(
     assert told.startswith("photographs are upscaled without --nodata, --overviews")
 
 
-@pytest.mark.parametrize("batch", [None, 7])
-def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
-    for name, size in (("one", 1), ("many", batch)):
-        options = settle(
-            Asked(model="bicubic", scale=2, tile=32, overlap=8, batch=size)
-        )
-        upscale_files([folder], tmp_path / name, options)
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
-
-
 def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(
     folder, tmp_path, monkeypatch
 ):
