@@ -179,7 +179,7 @@ def test_wrong_usage_is_one_clear_line_and_code_two(
 
 @pytest.mark.posix
 def test_dry_run_tells_sizes_and_problems_and_does_nothing(
-    srx, photos, tmp_path, monkeypatch
+    photos, tmp_path, monkeypatch
 ):
     (photos / "bad.png").write_text("x")
     name = os.fsdecode(b"caf\xe9.png")

@@ -46,7 +46,7 @@ def test_a_missing_input_among_several(srx, pictures):
 
 
 @pytest.mark.parametrize("names", [["nope.png"], ["nope.png", "neither.png"]])
-def test_nothing_but_missing_inputs_is_wrong_usage(srx, pictures, names):
+def test_nothing_but_missing_inputs_is_wrong_usage(srx, names):
     result = srx("upscale", *names, "out", SMALL, code=2)
     assert made("out") == []
     assert "nope.png: no such file or folder" in result.err

@@ -235,7 +235,7 @@ class Net(nn.Module):
 """
 
 
-def test_values_as_python_spells_them_reach_the_constructor(srx, work):
+def test_values_as_python_spells_them_reach_the_constructor(srx):
     Path("switched.py").write_text(SWITCHED)
     command = "models switched.py:Net -s 2 --set network.limit=None --set"
     parts = 'network.parts=["a","b"]'

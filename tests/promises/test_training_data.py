@@ -80,7 +80,7 @@ def test_lr_pictures_of_the_scale_are_read_as_such(train, tmp_path, hr, lr):
     assert "LR pictures are read from files" in result.err
 
 
-def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(train, tmp_path):
+def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(train):
     write("LR/X2", NAMES, 32)
     write("LR/X4", NAMES, 16)
     result = train("LR")

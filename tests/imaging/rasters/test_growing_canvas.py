@@ -217,7 +217,7 @@ def test_a_run_goes_on_behind_what_the_canvas_has(source, plan, tmp_path, target
 )
 @pytest.mark.parametrize("has_mask", [False, True])
 def test_other_options_keep_what_the_canvas_has(
-    save, noise, plan, tmp_path, target, pixels, creation, is_copied, has_mask
+    save, noise, plan, target, pixels, creation, is_copied, has_mask
 ):
     valid = noise((HEIGHT, WIDTH), seed=2) > 50
     pixels = pixels * valid[:, :, None]
@@ -418,7 +418,7 @@ def test_where_there_are_no_locks_it_grows_all_the_same(
     ids=["overviews", "COG", "strips"],
 )
 def test_what_an_ending_has_begun_is_undone_by_the_next(
-    source, plan, tmp_path, target, options, monkeypatch
+    source, plan, target, options, monkeypatch
 ):
     """As where a kill cuts through overviews that GDAL builds behind the blocks."""
     monkeypatch.setattr("srcli.imaging.rasters.profile.OVERVIEW_SIDE", 64)
