@@ -17,6 +17,7 @@ from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.ports.image import Window
+from tests.fixtures.claims import sparse
 
 SOURCE = (
     '<SimpleSource><SourceFilename relativeToVRT="1">{}</SourceFilename>'
@@ -388,24 +389,9 @@ def test_gdal_keeps_the_rows_that_all_tiles_of_a_row_share(tmp_path):
     from rasterio._env import get_gdal_config
 
     for name, tiled, most in (("tiles.tif", True, 1), ("strips.tif", False, 2)):
-        profile = {
-            "driver": "GTiff",
-            "width": 500_000,
-            "height": 400,
-            "count": 3,
-            "dtype": "uint8",
-        }
-        transform = rasterio.Affine(2, 0, 0, 0, -2, 0)
-        with rasterio.open(
-            tmp_path / name,
-            "w",
-            tiled=tiled,
-            sparse_ok=True,
-            transform=transform,
-            **profile,
-        ):
-            pass
-        with keep_open(tmp_path / name) as opened:
+        blocks = {"blockxsize": 256, "blockysize": 256 if tiled else 1}
+        path = sparse(tmp_path / name, 400, 500_000, [], count=3, tiled=tiled, **blocks)
+        with keep_open(path) as opened:
             info = info_of(opened)
             window = Window(top=0, left=0, height=info.height, width=info.width)
             RasterSource(info, choose_layout(info), window, 200)

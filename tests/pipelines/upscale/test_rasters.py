@@ -15,7 +15,6 @@ import pytest
 import rasterio
 import rasterio.shutil
 from PIL import Image
-from rasterio.transform import Affine
 from skimage import data
 
 import srcli
@@ -29,6 +28,7 @@ from srcli.pipelines.upscale.python_options import FractionTask
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
+from tests.fixtures.pictures import read_pixels
 
 BICUBIC = settle(Asked(model="bicubic", scale=2, tile=64, overlap=8))
 MERGE = "srcli.pipelines.upscale.rasters.publish"
@@ -466,13 +466,8 @@ def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
     bands = picture.get("bands")
     photograph = Image.fromarray(astronaut[64:128, 96:160])
     photograph.save(tmp_path / "a.jpg", quality=picture["quality"])
-    pixels = np.asarray(Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
-    with rasterio.open(
-        tmp_path / "a.tif", "w", driver="GTiff", height=pixels.shape[1], width=pixels.shape[2],
-        count=3, dtype=picture.get("dtype", "uint8"), photometric="RGB", crs=32618,
-        transform=Affine(0.1, 0, 5e5, 0, -0.1, 4e6),
-    ) as file:  # fmt: skip
-        file.write(pixels)
+    pixels = read_pixels(tmp_path / "a.jpg").astype(picture.get("dtype", "uint8"))
+    write_by_gdal(tmp_path / "a.tif", pixels, photometric="RGB", **PLACE)
     options = settle(Asked(model="auto", scale=scale))
     report = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=bands)
     assert (report.condition, report.model) == expected
