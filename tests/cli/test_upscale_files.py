@@ -17,8 +17,7 @@ from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.photographs.writing import write_photograph
 from srcli.models.weights import weights_path
-from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
-from tests.fixtures.photographs import PLACE, SRGB, write_by_gdal
+from tests.fixtures.photographs import PLACE, SRGB, noise, write_by_gdal
 
 
 @pytest.mark.parametrize("fmt", ["png", "tif"])
@@ -169,11 +168,11 @@ def test_rasters_say_which_software_and_model_made_them(
 
 @pytest.mark.parametrize("cog", [(), ("--cog",)])
 def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
-    srx, geotiffs, tmp_path, cog
+    srx, astronaut, tmp_path, cog
 ):
-    source = geotiffs / WITH_NODATA
-    options = "-m bicubic -s 2 --srcwin 200 200 64 64"
-    asked = ("upscale", source, options, *cog)
+    source = tmp_path / "a.tif"
+    write_by_gdal(source, astronaut[:64, :64], photometric="RGB", **PLACE)
+    asked = ("upscale", source, "-m bicubic -s 2", *cog)
     best = ("--co", f"{'QUALITY' if cog else 'JPEG_QUALITY'}=95")
 
     def pixels_made(*words):
@@ -207,9 +206,10 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
     ],
 )
 def test_wrong_raster_options_leave_one_line_and_nothing_else(
-    srx, geotiffs, tmp_path, words, code, message
+    srx, tmp_path, words, code, message
 ):
-    command = ("upscale", geotiffs / FOUR_BANDS, tmp_path / "out")
+    source = write_by_gdal(tmp_path / "a.tif", noise((16, 20, 4)), **PLACE)
+    command = ("upscale", source, tmp_path / "out")
     options = ("-m", "bicubic", "-s", 2, *shlex.split(words))
     result = srx(*command, *options)
     assert result.code == code
