@@ -38,16 +38,6 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_folder_of_pictures_with_the_flagship(srx, photos, tmp_path):
-    result = srx("upscale", photos, tmp_path / "out", "--model g-idrn -s 4", code=0)
-    assert "3 done" in result.out
-    for source in photos.iterdir():
-        width, height = size_of(source)
-        assert size_of(tmp_path / "out" / source.name) == (4 * width, 4 * height)
-    with Image.open(tmp_path / "out" / "gray.png") as gray:
-        assert gray.mode == "L"
-
-
 def test_results_are_made_smaller_to_fit(srx, photos, geotiffs, tmp_path, astronaut):
     clear = np.dstack([astronaut, np.full(astronaut.shape[:2], 255, np.uint8)])
     clear[:64, :, 3] = 0

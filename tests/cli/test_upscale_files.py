@@ -13,31 +13,8 @@ from PIL import Image
 
 import srcli
 from srcli.imaging.files.provenance import input_id
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.photographs.photograph import Photograph
-from srcli.imaging.photographs.writing import write_photograph
 from srcli.models.weights import weights_path
 from tests.fixtures.photographs import PLACE, SRGB, noise, write_by_gdal
-
-
-@pytest.mark.parametrize("fmt", ["png", "tif"])
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(
-    srx, tmp_path, astronaut, fmt
-):
-    pixels = astronaut[:40, :48].astype(np.uint16) * 257 + 13
-    source = tmp_path / f"deep.{fmt}"
-    target = tmp_path / f"out.{fmt}"
-    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(icc=SRGB))
-    write_photograph(source, photograph, fmt=fmt)
-    srx("upscale", source, target, "-s 2", code=0)
-    with rasterio.open(target) as raster:
-        deep = raster.read().transpose(1, 2, 0)
-    assert deep.dtype == np.uint16
-    assert deep.shape == (80, 96, 3)
-    assert len(np.unique(deep % 257)) > 50  # the low bits carry information
-    with Image.open(target) as image:
-        assert image.info.get("icc_profile") == SRGB
 
 
 @pytest.mark.parametrize("georeferenced", [False, True])
