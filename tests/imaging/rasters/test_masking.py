@@ -137,16 +137,6 @@ def test_alpha_takes_a_mask_in(save, noise, send):
     )
 
 
-def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
-    pixels = noise((40, 30, 3)) % 3
-    path = save("a.tif", pixels, nodata=0)
-    monkeypatch.setattr(parts, "_LEAST_PIXELS", 1)
-    monkeypatch.setattr(parts, "_PART_HEIGHT", 16)  # which cuts through pixels of 3x3
-    low = {"BLOCKXSIZE": "16", "BLOCKYSIZE": "16"}
-    out = send(path, scale=3, rows=33, creation=low)
-    np.testing.assert_array_equal(out.image, np.where(larger(pixels, 3) == 0, 0, 77))
-
-
 @pytest.mark.parametrize("nodata", [0, 65535])
 def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
     """Beyond the filter's reach nothing changes; near a hole far less than with nodata left in."""

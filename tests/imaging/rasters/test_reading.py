@@ -113,34 +113,6 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
         assert_array_equal(tile, np.broadcast_to(pixels[19], (4, 50, 2)))
 
 
-def test_mosaics(save, save_vrt, noise):
-    west = noise((60, 50, 3))
-    right = noise((60, 50, 3), seed=1)
-    save("left.tif", west)
-    save("right.tif", right)
-    source_area = '<SrcRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
-    first_area = source_area + '<DstRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
-    second = source_area + '<DstRect xOff="60" yOff="9" xSize="50" ySize="60"/>'
-    bands = [
-        (
-            "Byte",
-            SOURCE.format("left.tif", b, first_area)
-            + SOURCE.format("right.tif", b, second),
-        )
-        for b in (1, 2, 3)
-    ]
-    mosaic = np.zeros((70, 110, 3), np.uint8)
-    mosaic[:60, :50] = west
-    mosaic[9:69, 60:] = right
-    path = save_vrt("a.vrt", 110, 70, bands)
-    with source_of(path) as source:
-        for window in tiles(source, 30, 30, 20):
-            assert_array_equal(source.read(window), cut(mosaic, window))
-    (path.parent / "right.tif").unlink()
-    with source_of(path) as source, pytest.raises(PictureError, match=r"a\.vrt: rows"):
-        everything(source)
-
-
 @pytest.mark.parametrize("driver", ["PNG", "JP2OpenJPEG", "HFA"])
 def test_other_formats(save, noise, driver):
     pixels = noise((150, 90, 3))

@@ -85,19 +85,6 @@ def crop(geotiffs, tmp_path):
     return cut
 
 
-def test_pixels_equal_those_of_the_picture_in_memory(crop, tmp_path):
-    source = crop(FOUR_BANDS, 100, 100, 150, 130)
-    report = enlarge(source, tmp_path / "out", rgb=(1, 2, 3))
-    picture = pixels_of(source).transpose(1, 2, 0)
-    expected = srcli.upscale(
-        np.ascontiguousarray(picture[:, :, :3]), "bicubic", 2, tile=64
-    )
-    infrared = srcli.upscale(picture[:, :, 3], "bicubic", 2, tile=64)
-    after = pixels_of(report.target).astype(int)
-    assert np.abs(after[:3].transpose(1, 2, 0) - expected).max() <= 1
-    assert np.abs(after[3] - infrared).max() <= 1
-
-
 def test_a_band_order_is_kept_and_a_wrong_one_refused(crop, tmp_path):
     source = crop(FOUR_BANDS, 100, 100, 70, 70)
     bands = pixels_of(enlarge(source, tmp_path / "a").target)
@@ -376,20 +363,6 @@ def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch, en
     known = [share for share in shares if share < 1]
     assert known == sorted(known)
     assert shares[-1] == 1
-
-
-def test_nodata_can_be_given_and_taken_away(crop, tmp_path):
-    source = crop(WITH_NODATA, 0, 0, 120, 120)
-    report = enlarge(source, tmp_path / "none", nodata="none")
-    with rasterio.open(report.target) as dataset:
-        assert dataset.nodata is None
-        assert dataset.read_masks().min() == 255
-    report = enlarge(crop(FOUR_BANDS, 0, 0, 64, 64), tmp_path / "given", nodata=7.0)
-    with rasterio.open(report.target) as dataset:
-        assert dataset.nodata == 7
-    assert (
-        "has uint8 values" in enlarge(source, tmp_path / "wrong", nodata=-9999.0).error
-    )
 
 
 def test_a_mosaic_does_not_replace_what_it_is_made_of(crop, tmp_path):
