@@ -30,7 +30,7 @@ from srcli.models.weights import shipped_scales
 from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Trainer
 from srcli.training.optimizers import Muon

@@ -25,7 +25,7 @@ from srcli.pipelines.bench import (
     make_speeds,
     time_rounds,
 )
-from srcli.ports.progress import Task
+from srcli.ports import Task
 from srcli.report.table import make_table, significant
 
 MODELS = ("g-idrn", "rrlfn", "nested-attn")

@@ -26,7 +26,7 @@ import click
 
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
-from srcli.ports.progress import Progress, Stop, Task
+from srcli.ports import Progress, Stop, Task
 from srcli.quantities import format_duration
 from srcli.report.table import Column, Table, markdown, visible
 from srcli.supervision import Event, announce, history

@@ -22,7 +22,7 @@ from srcli.report.table import plural
 
 if TYPE_CHECKING:
     from srcli.pipelines.train.run import TrainResult
-    from srcli.ports.progress import Progress, Stop
+    from srcli.ports import Progress, Stop
 
 EXAMPLES = """\b
 Examples:

@@ -25,7 +25,7 @@ from srcli.supervision import reading
 
 if TYPE_CHECKING:
     from srcli.evaluation.sets import PictureSet
-    from srcli.ports.progress import Progress
+    from srcli.ports import Progress
 
 UINT8 = np.dtype(np.uint8)
 LARGEST_LR_DEVIATION = 0.5

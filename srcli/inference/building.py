@@ -8,7 +8,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import EngineOptions, choose_device, network_half
 from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling
-from srcli.ports.image import TileGrid
+from srcli.ports import TileGrid
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Engine, TorchEngine
@@ -32,7 +32,7 @@ def make_engine(
 
     from srcli.inference.engine import TorchEngine
     from srcli.inference.fusing.convolutions import fuse
-    from srcli.process import keep_freed_memory
+    from srcli.machine import keep_freed_memory
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)

@@ -49,7 +49,7 @@ from srcli.layers.global_pools import (
 )
 from srcli.layers.network import lay_out, without_tf32
 from srcli.layers.transfer import HostCopy, upload, upload_stack
-from srcli.ports.image import TileGrid
+from srcli.ports import TileGrid
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network

@@ -19,7 +19,7 @@ from srcli.models.weights import (
     is_mixed,
     network_digest,
 )
-from srcli.ports.image import Values
+from srcli.ports import Values
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine

@@ -20,7 +20,7 @@ from srcli.inference.values import PixelEncoder, is_full_range, normalise
 from srcli.layers.global_pools import combine
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.transfer import upload
-from srcli.ports.image import TileGrid, Values
+from srcli.ports import TileGrid, Values
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Positions, Tiles

@@ -31,8 +31,7 @@ from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales
-from srcli.ports.image import TileGrid
-from srcli.ports.progress import Progress, Task
+from srcli.ports import Progress, Task, TileGrid
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs
 from srcli.report.costs import cost_tables, work_text

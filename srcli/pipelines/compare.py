@@ -21,7 +21,7 @@ from srcli.pipelines.upscale.array import upscale
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.options import settle
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.report.page import draw_sheet
 from srcli.report.parts import Part, choose_parts
 from srcli.report.turns import draw_turns

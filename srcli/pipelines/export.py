@@ -27,10 +27,9 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from srcli import __version__
-from srcli.disks import explain_os_error
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.pairs import real_picture
-from srcli.files import write_whole
+from srcli.files import explain_os_error, write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
 from srcli.inference.tile_choice import choose_tiling
 from srcli.layers.colour import as_rgb_network

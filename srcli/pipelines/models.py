@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from srcli.files import parse_text
 from srcli.inference.tile_choice import choose_tiling
-from srcli.input_files import parse_text
 from srcli.metrics.efficiency import Cost, model_cost
 from srcli.models import (
     MODELS,

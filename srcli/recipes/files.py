@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from srcli.errors import RecipeError, did_you_mean
-from srcli.input_files import parse_text, read_input, shipped_text
+from srcli.files import parse_text, read_input, shipped_text
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.plugins import (
     code_arguments,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
-from srcli.process import is_own_process
+from srcli.machine import is_own_process
 from srcli.recipes.fields import unknown_name
 from srcli.recipes.plugin_errors import plugin_errors
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from srcli.errors import RecipeError
-from srcli.input_files import parse_text
+from srcli.files import parse_text
 from srcli.recipes.fields import ROOT, Value, convert
 
 _CONSTANTS = {"True": True, "False": False, "None": None}

@@ -14,7 +14,7 @@ import srcli
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.compare import CELL_SIDE, compare
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.report.parts import choose_parts
 
 

@@ -21,7 +21,7 @@ from srcli.imaging.photographs.writing import write_photograph
 from srcli.imaging.pixels.colour import luma
 from srcli.imaging.pixels.resize import downscale, resize
 from srcli.pipelines.train.data import load_data
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.recipes.degradation import BICUBIC
 from srcli.recipes.training import Stage
 from tests.fixtures.photographs import write_by_gdal

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from srcli.input_files import open_input, shipped_text
+from srcli.files import open_input, shipped_text
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from srcli.imaging.files.tiff_directories import (
     read_start,
 )
 from srcli.imaging.pixels.arrays import Bools
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 BLOCKS = (
     (Base.StripOffsets, Base.StripByteCounts),

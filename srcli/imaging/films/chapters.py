@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from srcli.input_files import open_input
+from srcli.files import open_input
 
 _SEGMENT = 0x18538067
 _CHAPTERS = 0x1043A770

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL.ExifTags import Base
 
+from srcli.files import open_input
 from srcli.imaging.files.tiff_directories import LONG, SHORT
 from srcli.imaging.metadata.exif import read_main
-from srcli.input_files import open_input
 
 XMP_ORIENTATION = re.compile(
     rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from srcli.disks import explain_os_error
 from srcli.errors import PictureError
-from srcli.files import FileAttributes, remove_stale, replacing
+from srcli.files import FileAttributes, explain_os_error, remove_stale, replacing
 from srcli.imaging.files.decoding import DAMAGE
 
 

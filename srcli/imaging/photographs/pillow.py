@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
+from srcli.files import open_input
 from srcli.imaging.files import isobmff
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
 from srcli.imaging.metadata import colour_spaces
@@ -31,7 +32,6 @@ from srcli.imaging.metadata.embedded import (
 from srcli.imaging.photographs import dds, gif, jxl, size_checks
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array, empty_array, release
-from srcli.input_files import open_input
 
 Reader = Callable[[IO[bytes]], Image.Image]
 _READERS = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array, Bools, Size, strips
 from srcli.imaging.pixels.resize import resize_to
-from srcli.ports.image import Wrap
+from srcli.ports import Wrap
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.ports.image import ValueRange, Window, are_units
+from srcli.ports import ValueRange, Window, are_units
 
 
 def spread_windows(height: int, width: int, side: int, along: int) -> Iterator[Window]:

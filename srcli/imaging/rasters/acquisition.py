@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
+from srcli.files import read_input
 from srcli.imaging.rasters.dataset_names import file_on_disk
-from srcli.input_files import read_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

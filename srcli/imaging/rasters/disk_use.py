@@ -15,7 +15,7 @@ from srcli.imaging.rasters.parts import part_rows
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, has_huge_blocks
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 SAMPLE_SIDE = 64
 MOST_SAMPLES_ALONG = 8

@@ -20,6 +20,7 @@ import numpy as np
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
+from srcli.files import file_state, open_input
 from srcli.imaging.files.decoding import decoding, quiet_libraries
 from srcli.imaging.files.formats import RASTER_SUFFIXES, READABLE_SUFFIXES
 from srcli.imaging.files.gdal_errors import innermost_text
@@ -46,7 +47,6 @@ from srcli.imaging.rasters.gdal_access import (
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size
 from srcli.imaging.rasters.stac_assets import remote_link
-from srcli.input_files import file_state, open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -32,7 +32,7 @@ from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.stale_tags import fit_tags, without_counts
 from srcli.imaging.rasters.transforms import zoom_level
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG", "mbtiles": "MBTiles"}
 """GDAL's driver for each output format of rasters."""

@@ -23,7 +23,7 @@ from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile, is_on
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter

@@ -20,11 +20,12 @@ from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
 
-from srcli.disks import is_full
 from srcli.errors import PictureError, UsageError
 from srcli.files import (
     NEW_FILE,
     FileAttributes,
+    file_state,
+    is_full,
     move_into_place,
     remove_stale,
     synchronise,
@@ -50,7 +51,6 @@ from srcli.imaging.rasters.creation import copied_by_gdal, overview_factors
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OVERVIEW_SIDE, OutputProfile
-from srcli.input_files import file_state
 
 _COPY_CACHE = 2**26
 _CACHED_ROWS = 2

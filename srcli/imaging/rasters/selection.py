@@ -15,7 +15,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters import packed_heights
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 _STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
 """Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from srcli.files import open_input
 from srcli.imaging.files.formats import format_of_content
 from srcli.imaging.files.tiff_blocks import (
     check_tiff,
@@ -24,7 +25,6 @@ from srcli.imaging.files.tiff_blocks import (
     truncated_file,
 )
 from srcli.imaging.files.tiff_directories import Tags
-from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

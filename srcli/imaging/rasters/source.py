@@ -18,7 +18,7 @@ from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
 from srcli.imaging.rasters.packed_heights import pack
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.whole_numbers import REACH, smooth_steps
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -18,7 +18,7 @@ import numpy as np
 
 from srcli.errors import DataError, RecipeError
 from srcli.evaluation.scores import crossed_interval
-from srcli.input_files import parse_text
+from srcli.files import parse_text
 from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.fields import Range, convert
 from srcli.recipes.published import name_key

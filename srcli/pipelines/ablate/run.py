@@ -61,7 +61,7 @@ from srcli.pipelines.train.data import find_pairs
 from srcli.pipelines.train.network import build_training, initial_weights
 from srcli.pipelines.train.numerics import resolve_precision
 from srcli.pipelines.train.run import TrainOptions, TrainSettings, train
-from srcli.ports.progress import Progress, Stop
+from srcli.ports import Progress, Stop
 from srcli.recipes.ablations import PRINTED_METRICS, Ablation, variant_recipe
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe

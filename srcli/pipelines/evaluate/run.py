@@ -39,13 +39,13 @@ from srcli.inference.device import choose_device, network_half
 from srcli.inference.memory import within_memory
 from srcli.layers.colour import as_gray_network, as_rgb_network
 from srcli.layers.network import lay_out
+from srcli.machine import keep_freed_memory
 from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, name_of
 from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
-from srcli.ports.progress import Progress
-from srcli.process import keep_freed_memory
+from srcli.ports import Progress
 from srcli.recipes.plugin_errors import plugin_errors
 from srcli.recipes.published import published_costs, published_rows
 

@@ -29,7 +29,7 @@ from srcli.training.steps import Numerics, StepContext, make_step
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
-    from srcli.ports.progress import Progress
+    from srcli.ports import Progress
     from srcli.recipes.training import TrainRecipe
     from srcli.training.folder import Position
 

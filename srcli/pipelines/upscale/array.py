@@ -56,7 +56,7 @@ from srcli.pipelines.upscale.python_options import (
     read_raster_arguments,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter
-from srcli.ports.image import Wrap
+from srcli.ports import Wrap
 
 AnyPicture = TypeVar("AnyPicture", "Array", Image.Image)
 

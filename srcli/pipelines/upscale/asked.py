@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.info import NodataOption
     from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
     from srcli.inference.device import BackProjection, Precision
-    from srcli.ports.image import Wrap
+    from srcli.ports import Wrap
 
 SHARE = Number(least=0, most=1, is_whole=False)
 AUTO_YES_NO = Words(("auto", "yes", "no"))

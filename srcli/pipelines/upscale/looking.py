@@ -33,7 +33,7 @@ from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look, look_at
 from srcli.imaging.rasters.opening import OpenedRaster, keep_open
 from srcli.imaging.rasters.selection import choose_window
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

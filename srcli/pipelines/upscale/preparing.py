@@ -14,7 +14,7 @@ from srcli.imaging.pixels.arrays import Array, Bools, Size, empty_array, release
 from srcli.imaging.pixels.boxes import shrink, shrink_mask
 from srcli.imaging.pixels.colour import are_gray
 from srcli.imaging.pixels.resize import resize
-from srcli.ports.image import ValueRange, Wrap, are_units
+from srcli.ports import ValueRange, Wrap, are_units
 
 _LARGEST = float(np.finfo(np.float32).max)
 HIDDEN_COLOURS = (

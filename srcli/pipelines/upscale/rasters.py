@@ -15,6 +15,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srcli.files import open_input
 from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.creation import copied_by_gdal
@@ -28,13 +29,11 @@ from srcli.imaging.rasters.stac import write_item
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
-from srcli.input_files import open_input
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import check_room, plan_raster
 from srcli.pipelines.upscale.single_photographs import make_pages
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
-from srcli.ports.image import TileGrid, Window
-from srcli.ports.progress import Task
+from srcli.ports import Task, TileGrid, Window
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:

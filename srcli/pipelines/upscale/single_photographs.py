@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from srcli.files import FileAttributes
     from srcli.inference.engine import TorchEngine
     from srcli.pipelines.upscale.reporter import Reporter
-    from srcli.ports.image import TileGrid
+    from srcli.ports import TileGrid
 
 _REPORTS = "reports.json"
 MakePage = Callable[[Item, int], Facts]

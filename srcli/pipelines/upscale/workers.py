@@ -33,7 +33,7 @@ from srcli.pipelines.upscale.rasters import (
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
 from srcli.pipelines.upscale.sidecars import carry_sidecar
-from srcli.ports.progress import Progress, Stop
+from srcli.ports import Progress, Stop
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
