@@ -10,8 +10,15 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Console
-from srcli.cli.options import GroupedCommand, check_targets, heading, with_settings
-from srcli.cli.values import FILE, PATH, complete_models
+from srcli.cli.options import (
+    FILE,
+    PATH,
+    GroupedCommand,
+    check_targets,
+    complete_models,
+    heading,
+    with_settings,
+)
 from srcli.errors import PictureError, UsageError
 
 Area = tuple[int, int, int, int]

@@ -14,12 +14,12 @@ from srcli.cli import options
 from srcli.cli.console import Block, show_results
 from srcli.cli.options import (
     GroupedCommand,
+    complete_models,
     flag,
     heading,
     result_targets,
     with_settings,
 )
-from srcli.cli.values import complete_models
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
