@@ -16,7 +16,7 @@ from safetensors import safe_open
 from srcli.errors import ModelError
 from srcli.files import shipped_text
 from srcli.models import NCNN_SUFFIX
-from srcli.models.stored import StoredWeights
+from srcli.models.weights import StoredWeights
 from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 from srcli.errors import ModelError
 from srcli.files import parse_text, write_whole
-from srcli.models.stored import StoredWeights, WeightsInfo
+from srcli.models.weights import StoredWeights, WeightsInfo
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from srcli.errors import ModelError
 from srcli.evaluation.pairs import real_picture
 from srcli.evaluation.scores import label_models
-from srcli.inference.building import enlarge_array, make_engine
 from srcli.inference.device import (
     EngineOptions,
     Precision,
     choose_device,
     network_half,
 )
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
 from srcli.machine import describe_machine, load_average, processor_count, torch_threads
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.models import MODELS, build_network, find_entry

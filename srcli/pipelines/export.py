@@ -31,7 +31,7 @@ from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.pairs import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.global_pools import StretchedMap, modules_of
 from srcli.models.loading import load_model

@@ -12,7 +12,7 @@ import torch
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines import export as run
 from srcli.pipelines.export import WRITERS, export_model
 

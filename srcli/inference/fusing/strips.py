@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import is_processor_inference
+from srcli.layers.operations import convolve, convolve_joined
 from srcli.machine import keep_freed_memory
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
 

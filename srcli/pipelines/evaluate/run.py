@@ -119,8 +119,7 @@ def _choose_enlarging(
 
 def _enlarge_as_upscale(model: str, network: Network, options: EvalOptions) -> Enlarge:
     """Return what enlarges pictures by the engine of ``srx upscale``, by tiles or whole."""
-    from srcli.inference.building import enlarge_array, make_engine
-    from srcli.inference.tile_choice import choose_tiling
+    from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
 
     tiling = None
     if options.tile is not None:

@@ -30,8 +30,8 @@ from srcli.imaging.rasters.packed_heights import (
     unpack,
 )
 from srcli.inference.device import Precision, check_share, choose_device
-from srcli.inference.pools import pools_of_run
-from srcli.layers.isolation import undisturbed
+from srcli.inference.engines import pools_of_run
+from srcli.layers.network import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.inference.engine import TorchEngine
-    from srcli.inference.pools import EnginePool
+    from srcli.inference.engines import EnginePool
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled

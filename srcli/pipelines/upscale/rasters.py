@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from srcli.imaging.photographs.photograph import Picture
     from srcli.imaging.rasters.opening import OpenedRaster
-    from srcli.inference.pools import EnginePool
+    from srcli.inference.engines import EnginePool
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled

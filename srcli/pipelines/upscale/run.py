@@ -31,7 +31,7 @@ from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
-from srcli.inference.pools import pools_of_run
+from srcli.inference.engines import pools_of_run
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choosing import choose_model
