@@ -97,7 +97,7 @@ def command(
     from PIL import Image
 
     from srcli.files import NEW_FILE
-    from srcli.imaging.photographs.new_files import new_file
+    from srcli.imaging.photographs.writing import new_file
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array, Size, stack_as_stored
-from srcli.imaging.pixels.colour import GRAY_SHARES
+from srcli.imaging.pixels.values import GRAY_SHARES
 from srcli.inference.blending import Blender
 from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
 from srcli.inference.memory import within_memory

@@ -22,7 +22,7 @@ from srcli.imaging.films.mov_boxes import (
 from srcli.imaging.films.reading import Video, open_video, reading_video
 from srcli.imaging.films.sound import LAYOUTS, SoundConversion, convert_sound
 from srcli.imaging.films.writing import Encoding, Segments
-from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs.writing import new_file
 
 if TYPE_CHECKING:
     from fractions import Fraction

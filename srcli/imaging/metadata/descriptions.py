@@ -14,8 +14,8 @@ from typing import IO
 
 from srcli.errors import PictureError
 from srcli.files import parse_text
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.pixels.arrays import Size
+from srcli.imaging.pixels.geometry import PixelMap
 
 _SIZE = re.compile(r'\b(Physical)?Size([XY])="(\d+\.?\d*(?:[eE][+-]?\d+)?)"')
 

@@ -24,8 +24,8 @@ from srcli.imaging.metadata.embedded import (
     profile_fits,
 )
 from srcli.imaging.metadata.left_out import note_aspect
-from srcli.imaging.photographs import size_checks, vips
-from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs import vips
+from srcli.imaging.photographs.photograph import Picture, check_png
 from srcli.imaging.pixels.arrays import Array, Size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -60,7 +60,7 @@ def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
     )
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
     sizes = [(width, height), *frames[1:]]
-    size_checks.check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
+    check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
     # others are 2, 3 and 6: RGB, palette, RGB with alpha
     channels = 1 if colour in (0, 4) else 3
     icc, colour_space = _read_colours(chunks, written.icc, channels, notes)

@@ -22,8 +22,8 @@ from srcli.imaging.files.formats import (
     is_video,
 )
 from srcli.imaging.metadata.embedded import profile_fits
+from srcli.imaging.metadata.exif import sidecar_orientation, stated_orientation
 from srcli.imaging.metadata.left_out import HDR_LEFT_OUT, note_marks
-from srcli.imaging.metadata.orientation import sidecar_orientation, stated_orientation
 from srcli.imaging.photographs import jp2, jpeg, pillow, png, tiff, tiff_header, vips
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, upright

@@ -19,7 +19,7 @@ import numpy as np
 
 from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Bools
-from srcli.imaging.pixels.samples import spread_windows
+from srcli.imaging.pixels.values import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata

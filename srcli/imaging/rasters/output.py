@@ -13,8 +13,8 @@ from pathlib import Path
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.provenance import REPEATED
 from srcli.imaging.metadata.descriptions import fit_description, names_pixel_unit
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
+from srcli.imaging.pixels.geometry import PixelMap
 from srcli.imaging.rasters.creation import (
     creation_options,
     highest_value,

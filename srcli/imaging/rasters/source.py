@@ -10,8 +10,7 @@ import numpy as np
 
 from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Bools, Size
-from srcli.imaging.pixels.colour import are_gray
-from srcli.imaging.pixels.samples import spread_windows
+from srcli.imaging.pixels.values import are_gray, spread_windows
 from srcli.imaging.rasters.gdal_access import BLOCK_CACHE, keep_blocks, reading_errors
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata

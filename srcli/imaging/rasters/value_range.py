@@ -8,7 +8,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.samples import robust_range
+from srcli.imaging.pixels.values import robust_range
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout

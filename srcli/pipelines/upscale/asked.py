@@ -36,7 +36,7 @@ from srcli.pipelines.upscale.declaring import (
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from srcli.imaging.pixels.boxes import Box
+    from srcli.imaging.pixels.geometry import Box
     from srcli.imaging.rasters.info import NodataOption
     from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
     from srcli.inference.device import BackProjection, Precision

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.pixels.arrays import Array, Bools, Floats, Size
-from srcli.imaging.pixels.samples import robust_range, spread_windows
+from srcli.imaging.pixels.values import robust_range, spread_windows
 from srcli.ports import ValueRange
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.opening import open_known
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Size
+from srcli.imaging.pixels.geometry import PixelMap
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.embedding import exif_beside_gdal
