@@ -266,8 +266,8 @@ def with_settings(
     if not settings:
         return models
     from srcli.models.weights import split_model
+    from srcli.recipes.fields import read_arguments
     from srcli.recipes.plugins import with_arguments
-    from srcli.recipes.settings import read_arguments
 
     for setting in settings:
         if not setting.startswith("network."):

@@ -27,7 +27,7 @@ from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
 from srcli.machine import torch_threads
 from srcli.ports import Source, Task, TileGrid, Window
-from srcli.recipes.plugin_errors import plugin_error
+from srcli.recipes.plugins import plugin_error
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:

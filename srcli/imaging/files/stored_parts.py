@@ -33,7 +33,7 @@ from srcli.files import (
     replacing,
     write_whole,
 )
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.gdal import gdal_errors, reason_of
 from srcli.imaging.pixels.arrays import Array, release, reserve
 
 _PLAN = "plan.json"

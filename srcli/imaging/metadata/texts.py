@@ -6,7 +6,7 @@ import re
 import zlib
 from collections.abc import Iterable
 
-from srcli.imaging.files.tiff_blocks import DEFLATE_RATIO
+from srcli.imaging.files.tiff_pages import DEFLATE_RATIO
 from srcli.imaging.metadata.embedded import EXIF_PREFIX, XMP_PREFIX, Metadata
 
 TEXT_CHUNKS = (b"iTXt", b"tEXt", b"zTXt")

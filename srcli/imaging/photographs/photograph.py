@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging.files import tiff_blocks
+from srcli.imaging.files import tiff_pages
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.metadata.embedded import NO_METADATA, Metadata
 from srcli.imaging.pixels.arrays import Array, Size
@@ -152,13 +152,13 @@ def check_png(path: Path, sides: Collection[Size], bits: int, size: int) -> None
     for width, height in sides:
         needed += (-(-width * bits // 8) + 1) * height
         pixels += width * height
-    if needed > size * tiff_blocks.DEFLATE_RATIO:
+    if needed > size * tiff_pages.DEFLATE_RATIO:
         _check_pixel_count(path, pixels, 0, size)
 
 
 def _check_pixel_count(path: Path, pixels: int, most: float, size: int) -> None:
     """Refuse a file with more than the most pixels that its bytes can hold."""
     if pixels > most:
-        raise tiff_blocks.truncated_file(
+        raise tiff_pages.truncated_file(
             path, f"{size:,} bytes cannot hold its {pixels:,} pixels"
         )

@@ -12,7 +12,7 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.gdal import gdal_errors, reason_of
 from srcli.imaging.pixels.arrays import Bools
 from srcli.imaging.rasters.transforms import Extent, enlarge_transform
 from srcli.ports import Window

@@ -15,7 +15,7 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
-from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.files.gdal import gdal_errors
 from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors

@@ -30,14 +30,18 @@ from srcli.files import (
     remove_stale,
     synchronise,
 )
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.gdal import (
+    alias_of_folder,
+    gdal_errors,
+    readable_name,
+    reason_of,
+)
 from srcli.imaging.files.stored_parts import (
     has_unfinished_parts,
     work_beside,
     writing_errors,
 )
 from srcli.imaging.files.tiff_images import BlockGroup, read_tiff, write_tiff
-from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
 from srcli.imaging.rasters.canvas import open_canvas
 from srcli.imaging.rasters.copying import (
     MosaicFile,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters import packed_heights
+from srcli.imaging.rasters import heights
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports import Window
@@ -84,7 +84,7 @@ class BandLayout:
     @property
     def smooth_dtype(self) -> str:
         """Type, by its name in numpy, of what is interpolated or goes through the network."""
-        return packed_heights.DTYPE if self.is_packed else self.dtype
+        return heights.DTYPE if self.is_packed else self.dtype
 
     @property
     def classes(self) -> Numbers:

@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from srcli.files import shipped_text
+from srcli.imaging.rasters.heights import are_packed_heights
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
@@ -32,7 +33,6 @@ from srcli.imaging.rasters.measures import (
     values_outside,
     wraps_around,
 )
-from srcli.imaging.rasters.packed_heights import are_packed_heights
 
 Meaning = Literal[
     "no data", "data", "codes", "angles", "classes", "heights", "elevation", "picture"

@@ -9,8 +9,8 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.values import robust_range
+from srcli.imaging.rasters.heights import MOST
 from srcli.imaging.rasters.look import Look
-from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports import ValueRange, Values
 

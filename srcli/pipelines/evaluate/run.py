@@ -46,7 +46,7 @@ from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
 from srcli.ports import Progress
-from srcli.recipes.plugin_errors import plugin_errors
+from srcli.recipes.plugins import plugin_errors
 from srcli.recipes.published import published_costs, published_rows
 
 if TYPE_CHECKING:

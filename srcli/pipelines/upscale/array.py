@@ -22,13 +22,13 @@ from srcli.imaging.photographs.pillow import decode_pixels, to_image
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize
-from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
-from srcli.imaging.rasters.packed_heights import (
+from srcli.imaging.rasters.heights import (
     MOST,
     are_packed_heights,
     pack,
     unpack,
 )
+from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
 from srcli.inference.device import Precision, check_share, choose_device
 from srcli.inference.engines import pools_of_run
 from srcli.layers.network import undisturbed

@@ -391,7 +391,7 @@ def _refuse_packed_heights(picture: Picture, photograph: Photograph) -> None:
     is_square = picture.height == picture.width and picture.width in _SIDES_OF_TILES
     if not (is_square and picture.lossless and picture.channels == 3):
         return
-    from srcli.imaging.rasters.packed_heights import are_packed_heights
+    from srcli.imaging.rasters.heights import are_packed_heights
 
     valid = np.ones(picture.size, np.bool_)
     if photograph.alpha is not None:

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import cache_folder
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.gdal import gdal_errors, reason_of
 from srcli.imaging.files.provenance import Provenance, parse_provenance
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
 from srcli.imaging.rasters.gdal_access import open_quietly

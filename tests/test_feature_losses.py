@@ -10,8 +10,7 @@ from skimage import data
 
 from srcli.errors import RecipeError
 from srcli.layers.resize import bicubic_resize
-from srcli.losses import WeightedLoss
-from srcli.losses.features import ContrastiveLoss, FeatureLoss
+from srcli.losses import ContrastiveLoss, FeatureLoss, WeightedLoss
 from srcli.recipes.training import LossTerm
 
 
