@@ -85,7 +85,7 @@ def command(
     names. By default, parts with much, less and little detail are chosen; below each
     picture stands the time that the model takes for a megapixel of its result.
     """
-    from srcli.report.turns import check_turns, write_turns
+    from srcli.report.pictures import check_turns, write_turns
 
     takes_turns = out.suffix.lower() != ".png"
     if takes_turns:

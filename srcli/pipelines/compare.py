@@ -23,8 +23,7 @@ from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.options import settle
 from srcli.ports import Progress
 from srcli.report.page import draw_sheet
-from srcli.report.parts import Part, choose_parts
-from srcli.report.turns import draw_turns
+from srcli.report.pictures import Part, choose_parts, draw_turns
 
 Pixels = NDArray[np.uint8]
 

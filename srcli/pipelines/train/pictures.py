@@ -14,8 +14,7 @@ from PIL import Image
 from srcli.files import replacing
 from srcli.layers.colour import as_rgb_network
 from srcli.pipelines.train.data import enlarge
-from srcli.report.parts import choose_parts
-from srcli.report.turns import draw_turns, write_turns
+from srcli.report.pictures import choose_parts, draw_turns, write_turns
 
 if TYPE_CHECKING:
     from srcli.data.pictures import RgbPixels

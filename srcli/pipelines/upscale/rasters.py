@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.files import open_input
 from srcli.imaging.files.tiff_pages import read_page
-from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.creation import copied_by_gdal
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.opening import open_raster
@@ -25,7 +24,7 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.publishing import publish, try_creation_options
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.rasters.stac import write_item
+from srcli.imaging.rasters.stac import acquisition_time, write_item
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
