@@ -64,7 +64,7 @@ class BandLayout:
     """Numbers in the file of bands whose whole numbers are elevation."""
     is_packed: bool = False
     """The three bands are bytes of heights, which are interpolated as one number; see
-    ``packed_heights``."""
+    ``heights``."""
     outputs: tuple[BandInfo, ...]
     """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count instead of
     theirs."""

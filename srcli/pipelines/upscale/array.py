@@ -356,7 +356,7 @@ def _enlarge(
 
 
 def _holds_heights(photograph: Photograph) -> bool:
-    """Tell if an array's colours are bytes of heights; see ``packed_heights``."""
+    """Tell if an array's colours are bytes of heights; see ``heights``."""
     pixels = photograph.pixels
     if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
         return False
