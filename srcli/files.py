@@ -27,6 +27,11 @@ from typing import IO, Any
 from srcli.errors import DataError, PictureError
 from srcli.supervision import Event, announce
 
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
 
 def open_input(path: Path) -> BufferedReader:
     """Open a file for reading, but no pipe or device: reading one may never end."""
@@ -81,11 +86,6 @@ def checksum(*pieces: bytes | memoryview) -> str:
         crc = zlib.crc32(piece, crc)
     return f"{crc:08x}"
 
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 _LOCKED = PermissionError if sys.platform == "win32" else BlockingIOError
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
