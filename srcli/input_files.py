@@ -7,11 +7,14 @@ import filecmp
 import json
 import os
 import stat
+import tomllib
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from importlib import resources
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,23 @@ def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # n
 def shipped_text(name: str, package: str = "srcli.recipes") -> str:
     """Return the text of a file of a package."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def format_table() -> dict[str, Any]:
+    """Return the table of file formats as it stands."""
+    return tomllib.loads(shipped_text("formats.toml", "srcli.imaging.files"))
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes of photographs, in lower case with the dot."""
+    table = format_table()
+    suffixes = [*table["read_only"].values()]
+    for form in table["format"].values():
+        if not form.keys() & {"video", "map_tiles"}:
+            suffixes.append(form["suffixes"])
+    return frozenset(chain(*suffixes))
 
 
 def checksum(*pieces: bytes | memoryview) -> str:

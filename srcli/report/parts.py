@@ -1,8 +1,9 @@
-"""Parts of a photograph that are worth looking at: chosen by their detail."""
+"""Parts of a photograph that are worth looking at: chosen by their detail, and cut out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ DETAIL_RANKS = (1.0, 0.9, 0.5)
 
 Part = tuple[int, int, int, int]
 """Left, top, width and height of a part of a photograph, in its pixels."""
+
+
+Pixels = NDArray[Any]
+"""(H, W, C)."""
 
 
 def choose_parts(
@@ -32,3 +37,24 @@ def choose_parts(
     order = sorted(detail, key=detail.__getitem__)
     chosen = (order[round(share * (len(order) - 1))] for share in ranks)
     return list(dict.fromkeys(chosen))
+
+
+def cut_part(
+    pixels: Pixels, part: Part, margin: int = 0, scale: int = 1
+) -> tuple[Pixels, tuple[slice, slice]]:
+    """Cut a part, with a margin where the picture has one.
+
+    The second value is where the part lies in an enlargement of what is cut.
+    """
+    left, top, width, height = part
+    above = max(top - margin, 0)
+    before = max(left - margin, 0)
+    row = scale * (top - above)
+    column = scale * (left - before)
+    inside = np.s_[row : row + scale * height, column : column + scale * width]
+    return pixels[above : top + height + margin, before : left + width + margin], inside
+
+
+def repeat_pixels(pixels: Pixels, times: int) -> Pixels:
+    """Enlarge a picture, its pixels as they are."""
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
