@@ -13,6 +13,7 @@ import shutil
 import stat
 import sys
 import time
+import tomllib
 import zlib
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
 from io import BufferedReader
+from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir
 from typing import IO, Any
@@ -77,6 +79,23 @@ def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # n
 def shipped_text(name: str, package: str = "srcli.recipes") -> str:
     """Return the text of a file of a package."""
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def format_table() -> dict[str, Any]:
+    """Return the table of file formats as it stands."""
+    return tomllib.loads(shipped_text("formats.toml", "srcli.imaging.files"))
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes of photographs, in lower case with the dot."""
+    table = format_table()
+    suffixes = [*table["read_only"].values()]
+    for form in table["format"].values():
+        if not form.keys() & {"video", "map_tiles"}:
+            suffixes.append(form["suffixes"])
+    return frozenset(chain(*suffixes))
 
 
 def checksum(*pieces: bytes | memoryview) -> str:

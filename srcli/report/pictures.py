@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as iio
 import numpy as np
@@ -27,6 +28,8 @@ DETAIL_RANKS = (1.0, 0.9, 0.5)
 
 Part = tuple[int, int, int, int]
 """Left, top, width and height of a part of a photograph, in its pixels."""
+Pixels = NDArray[np.uint8]
+"""(H, W, 3), in 0 to 255."""
 
 
 def choose_parts(
@@ -47,7 +50,26 @@ def choose_parts(
     return list(dict.fromkeys(chosen))
 
 
-Pixels = NDArray[np.uint8]
+def cut_part(
+    pixels: NDArray[Any], part: Part, margin: int = 0, scale: int = 1
+) -> tuple[NDArray[Any], tuple[slice, slice]]:
+    """Cut a part, with a margin where the picture has one.
+
+    The second value is where the part lies in an enlargement of what is cut.
+    """
+    left, top, width, height = part
+    above = max(top - margin, 0)
+    before = max(left - margin, 0)
+    row = scale * (top - above)
+    column = scale * (left - before)
+    inside = np.s_[row : row + scale * height, column : column + scale * width]
+    return pixels[above : top + height + margin, before : left + width + margin], inside
+
+
+def repeat_pixels(pixels: NDArray[Any], times: int) -> NDArray[Any]:
+    """Enlarge a picture (H, W, C), its pixels as they are."""
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)
+
 
 SECONDS = 1.0
 """How long a turn is shown."""
