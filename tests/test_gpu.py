@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from srcli.inference.building import enlarge_array
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.models import MODELS
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales

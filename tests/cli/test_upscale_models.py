@@ -14,7 +14,7 @@ from srcli.imaging.pixels.resize import mod_crop, resize
 from srcli.metrics.fidelity import psnr
 from srcli.models import build_network
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 

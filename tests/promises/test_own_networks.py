@@ -20,7 +20,7 @@ from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.recipes.plugins import NAMED_CODE, installed_plugins
 from tests.fixtures.pictures import size_of
 

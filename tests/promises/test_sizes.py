@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 import srcli
-from srcli.imaging.pixels.boxes import shrink
+from srcli.imaging.pixels.geometry import shrink
 from tests.fixtures.files import json_lines
 from tests.fixtures.geotiffs import FOUR_BANDS
 from tests.fixtures.pictures import read_pixels, save_frames, size_of

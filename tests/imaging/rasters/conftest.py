@@ -17,7 +17,7 @@ from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.publishing import publish
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.source import RasterSource
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.fixtures.photographs import noise, write_by_gdal
 
 PLACE = Affine(0.5, 0.0, 600_000.0, 0.0, -0.5, 5_100_000.0)

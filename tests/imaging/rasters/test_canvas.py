@@ -20,7 +20,7 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.selection import choose_layout
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.imaging.rasters.conftest import open_source
 
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}

@@ -9,7 +9,7 @@ import rasterio
 from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters import parts
 from srcli.imaging.rasters.nodata import nearest_other_value
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.imaging.rasters.conftest import open_source
 
 

@@ -21,7 +21,7 @@ from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.transforms import coordinates
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal
 from tests.imaging.rasters.conftest import RPCS

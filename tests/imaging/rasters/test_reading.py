@@ -16,7 +16,7 @@ from srcli.imaging.rasters.nodata import fill_nearest, is_nodata, nearest_other_
 from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import RasterSource
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.fixtures.claims import sparse
 
 SOURCE = (

@@ -14,7 +14,7 @@ from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.loading import load_model
 from srcli.models.storage import read_weights, save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines.train.network import (
     first_network,
     initial_weights,

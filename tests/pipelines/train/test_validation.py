@@ -19,11 +19,11 @@ from srcli.imaging.pixels.resize import downscale
 from srcli.models import build_network
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.data import deciding_set, validation_sets, validator
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.training.steps import Numerics
 from tests.fixtures.progress import Notes
 from tests.fixtures.trainings import make_pairs

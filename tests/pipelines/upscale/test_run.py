@@ -11,7 +11,7 @@ import rasterio
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.pixels.boxes import Box
+from srcli.imaging.pixels.geometry import Box
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.kinds import open_item

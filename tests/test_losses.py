@@ -12,8 +12,15 @@ from skimage.metrics import structural_similarity
 
 from srcli.errors import RecipeError
 from srcli.layers.resize import bicubic_resize
-from srcli.losses import LOSSES, WeightedLoss, gaussian, high_pass, texture
-from srcli.losses.features import ContrastiveLoss, FeatureLoss
+from srcli.losses import (
+    LOSSES,
+    ContrastiveLoss,
+    FeatureLoss,
+    WeightedLoss,
+    gaussian,
+    high_pass,
+    texture,
+)
 from srcli.recipes.training import LossTerm
 
 
