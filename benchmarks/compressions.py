@@ -26,7 +26,7 @@ from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Ending, Reporter
 from srcli.pipelines.upscale.run import upscale_due
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = (

@@ -34,7 +34,7 @@ from srcli.pipelines.bench import (
     make_speeds,
     time_rounds,
 )
-from srcli.ports.progress import Task
+from srcli.ports import Task
 from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:

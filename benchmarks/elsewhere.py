@@ -23,8 +23,8 @@ from srcli import upscale
 from srcli.evaluation.pairs import read_picture
 from srcli.evaluation.sets import find_set
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.colour import luma
 from srcli.imaging.pixels.resize import downscale, mod_crop
+from srcli.imaging.pixels.values import luma
 from srcli.metrics.fidelity import psnr, ssim
 
 SCALE = 4

@@ -3,7 +3,7 @@
 usage: equal_pixels.py [--rounds 9] [--threads 2]
 
 Each network computes tiles on the processor in turns: by the operations of
-``srcli.layers.reproducible``, by PyTorch's own, and one tile at a time, which would
+``srcli.layers.operations``, by PyTorch's own, and one tile at a time, which would
 make a picture independent of its neighbours as well. Printed are medians of the ratios
 to PyTorch's own.
 """
@@ -21,9 +21,9 @@ import torch
 from skimage.data import chelsea
 
 import srcli.layers.attention
-import srcli.layers.reproducible
-from srcli.inference.building import make_engine
+import srcli.layers.operations
 from srcli.inference.device import EngineOptions
+from srcli.inference.engines import make_engine
 from srcli.models.loading import load_model
 
 SYSTEMS = (
@@ -35,7 +35,7 @@ SYSTEMS = (
 )
 SIDES = (32, 64, 192)
 BATCH_PIXELS = 48 * 1024
-USERS = (srcli.layers.attention, srcli.layers.reproducible)
+USERS = (srcli.layers.attention, srcli.layers.operations)
 """Modules that ask whether they may leave an operation to PyTorch."""
 
 

@@ -18,11 +18,10 @@ from skimage import data
 
 from srcli.data.training_set import Pairs
 from srcli.imaging.pixels.resize import downscale
-from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
+from srcli.inference.engines import choose_tiling, make_engine
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.stream import array_job, run_one
-from srcli.inference.tile_choice import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
 from srcli.models.loading import load_model
@@ -30,7 +29,7 @@ from srcli.models.weights import shipped_scales
 from srcli.pipelines.train.data import make_sampler
 from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Trainer
 from srcli.training.optimizers import Muon

@@ -17,7 +17,7 @@ from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
 from srcli.pipelines.upscale.reporter import Item
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,10 +26,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.inference.building import enlarge_array
 from srcli.inference.device import EngineOptions
-from srcli.inference.pools import EnginePool
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import EnginePool, choose_tiling, enlarge_array
 from srcli.inference.tiling import TileAxis, Tiling
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales

@@ -50,7 +50,7 @@ from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation
-    from srcli.models.stored import WeightsInfo
+    from srcli.models.weights import WeightsInfo
 
 HARMLESS_DB = 0.005
 AS_PRINTED = {"luma-float": ", Y alone", "rgb": ", RGB"}

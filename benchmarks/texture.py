@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import srcli
-from srcli.imaging.pixels.colour import luma
 from srcli.imaging.pixels.resize import downscale
+from srcli.imaging.pixels.values import luma
 from srcli.metrics.fidelity import PROTOCOLS
 
 Picture = NDArray[np.uint8]

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from timing_page import make_parser, write_page
 
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling
 from srcli.machine import describe_machine, load_average, torch_threads
 from srcli.models.loading import load_model
 from srcli.pipelines.bench import (
@@ -25,7 +25,7 @@ from srcli.pipelines.bench import (
     make_speeds,
     time_rounds,
 )
-from srcli.ports.progress import Task
+from srcli.ports import Task
 from srcli.report.table import make_table, significant
 
 MODELS = ("g-idrn", "rrlfn", "nested-attn")

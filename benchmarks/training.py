@@ -36,7 +36,7 @@ from srcli.machine import describe_machine
 from srcli.pipelines.train.data import load_data, make_sampler
 from srcli.pipelines.train.network import first_network
 from srcli.pipelines.train.numerics import choose_numerics
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Trainer
 from srcli.training.steps import StepContext

@@ -1,30 +1,112 @@
-"""Atomic files: hidden names until they are complete, locks, and errors of the system in words."""
+"""Files: read whole, written whole or not at all, locked; disks, and their errors in words."""
 
 from __future__ import annotations
 
 import errno
+import filecmp
 import json
 import logging
 import os
 import platform
 import re
+import shutil
+import stat
 import sys
 import time
+import tomllib
 import zlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib import resources
+from io import BufferedReader
+from itertools import chain
 from pathlib import Path
+from tempfile import gettempdir
 from typing import IO, Any
 
-from srcli.errors import DataError
+from srcli.errors import DataError, PictureError
 from srcli.supervision import Event, announce
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
+
+EMPTY = "the file is empty (0 bytes); copy it again"
+
+
+def open_input(path: Path) -> BufferedReader:
+    """Open a file for reading, but no pipe or device: reading one may never end."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):  # Windows would say that permission is denied
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(
+            errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path)
+        )
+    return path.open("rb")
+
+
+def file_state(path: Path | str) -> tuple[int, int] | None:
+    """Return bytes, and nanoseconds of the last change, of a file; None without it."""
+    with suppress(OSError):
+        state = os.stat(path)  # noqa: PTH116 - there may be very many
+        return state.st_size, state.st_mtime_ns
+    return None
+
+
+def read_input(path: Path) -> bytes:
+    """Read a file; see ``open_input``."""
+    with open_input(path) as stream:
+        return stream.read()
+
+
+def hold_same_bytes(path: Path, other: Path) -> bool:
+    """Tell if two files hold the same bytes; False if one of them is not there."""
+    with suppress(OSError):
+        return filecmp.cmp(path, other, shallow=False)
+    return False
+
+
+def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # noqa: ANN401
+    """Parse JSON or TOML; nesting that Python's parsers give up on is a ``ValueError``, too."""
+    try:
+        return parse(text)
+    except RecursionError:
+        raise ValueError("its tables are nested too deeply") from None
+
+
+def shipped_text(name: str, package: str = "srcli.recipes") -> str:
+    """Return the text of a file of a package."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def format_table() -> dict[str, Any]:
+    """Return the table of file formats as it stands."""
+    return tomllib.loads(shipped_text("formats.toml", "srcli.imaging.files"))
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """Return the suffixes of photographs, in lower case with the dot."""
+    table = format_table()
+    suffixes = [*table["read_only"].values()]
+    for form in table["format"].values():
+        if not form.keys() & {"video", "map_tiles"}:
+            suffixes.append(form["suffixes"])
+    return frozenset(chain(*suffixes))
+
+
+def checksum(*pieces: bytes | memoryview) -> str:
+    """Return the CRC-32 of bytes, in one piece or several, in eight hexadecimal digits."""
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    return f"{crc:08x}"
+
 
 _LOCKED = PermissionError if sys.platform == "win32" else BlockingIOError
 _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
@@ -311,3 +393,73 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be made again: ``$SRX_CACHE``, else below the user's cache."""
+    home = os.path.expanduser("~")  # noqa: PTH111 - stays "~" where a container's user has none
+    if home == "~":
+        home = gettempdir()
+    users = os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache")
+    return Path(os.environ.get("SRX_CACHE") or Path(users, "srx"))
+
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a full disk."""
+_DENIED = "no permission to write here; take another folder"
+if sys.platform == "win32":
+    _DENIED = f"another program has it open, or {_DENIED}"
+_REASONS = {
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.ENOENT: "its folder does not exist; make it first",
+    errno.EISDIR: "is a folder; take another name",
+    errno.EROFS: "the file system is read-only; take another folder",
+    errno.ENAMETOOLONG: "the name is too long; take a shorter one",
+    errno.EFBIG: "larger than a file may be here (by the file system or 'ulimit -f'); take another "
+    "folder, or raise the limit",
+}
+
+
+def free_disk(target: Path) -> tuple[int, Path]:
+    """Return the free bytes where a file is to be written, and the nearest folder that exists.
+
+    A drive or a share of Windows may be missing as a whole: PictureError.
+    """
+    for folder in target.parents:
+        if folder.exists():
+            return shutil.disk_usage(folder).free, folder
+    raise PictureError(f"{target}: there is no {target.anchor}; give another output")
+
+
+def is_full(folder: Path, least: int = 2**20) -> bool:
+    """Tell if a folder, which is there, takes no file of ``least`` bytes, by writing one."""
+    trial = folder / "room"
+    try:
+        trial.write_bytes(bytes(least))
+    except OSError as error:
+        return error.errno in NO_SPACE
+    finally:
+        with suppress(OSError):
+            trial.unlink()
+    return False
+
+
+def explain_os_error(
+    target: Path, error: BaseException, *, full: str = "", other: str = ""
+) -> str:
+    """Explain what kept a file from being written; ``other`` is the reason where it is not known.
+
+    ``full`` is appended to the line for a full disk.
+    """
+    number = None
+    if isinstance(error, OSError):  # GDAL's errors have numbers of their own
+        number = error.errno
+    if number in NO_SPACE:
+        return f"{target}: the disk is full; make room and run again{full}"
+    reason = _REASONS.get(number or 0)
+    # as Windows says of long paths
+    if number == errno.ENOENT and target.parent.is_dir():
+        length = len(str(target.absolute()))
+        reason = f"the path is too long ({length} characters); take a shorter one"
+    return f"{target}: {reason or other or f'cannot be written ({error})'}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from srcli.control_groups import memory_below_limit, processor_quota
+from srcli.machine import memory_below_limit, processor_quota
 
 
 @pytest.fixture

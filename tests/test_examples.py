@@ -18,7 +18,7 @@ from srcli.imaging.pixels.resize import downscale
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines.export import export_model
 from srcli.pipelines.upscale.array import upscale
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal

@@ -14,10 +14,16 @@ from unittest.mock import Mock
 import pytest
 
 from srcli import files
-from srcli.disks import cache_folder
 from srcli.errors import DataError
-from srcli.files import hidden_name, lock_file, replacing, write_whole
-from srcli.input_files import open_input, parse_text
+from srcli.files import (
+    cache_folder,
+    hidden_name,
+    lock_file,
+    open_input,
+    parse_text,
+    replacing,
+    write_whole,
+)
 
 
 def test_a_file_appears_whole_under_any_name(tmp_path):

@@ -10,10 +10,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from srcli.inference.building import enlarge_array
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.models import MODELS
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales
@@ -22,6 +21,7 @@ from srcli.pipelines.train.numerics import choose_numerics
 from srcli.recipes.files import RECIPES
 from srcli.training.steps import StepContext, make_step
 from tests.fixtures.files import json_lines
+from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 pytestmark = pytest.mark.gpu
 SHIPPED = [name for name in MODELS if 4 in shipped_scales(name)]
@@ -48,20 +48,9 @@ def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, mo
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
-    rasterio = pytest.importorskip("rasterio")
-    values = data.astronaut()[:300, :200].transpose(2, 0, 1).astype(dtype)
-    values[:, 100:130, 50:90] = 0
-    transform = rasterio.transform.from_origin(500_000, 5_000_000, 0.5, 0.5)
-    profile = {
-        "driver": "GTiff",
-        "count": 3,
-        "height": 300,
-        "width": 200,
-        "dtype": dtype,
-    }
-    profile |= {"crs": "EPSG:32633", "transform": transform, "nodata": 0}
-    with rasterio.open(tmp_path / "a.tif", "w", **profile) as raster:
-        raster.write(values)
+    values = data.astronaut()[:300, :200].astype(dtype)
+    values[100:130, 50:90] = 0
+    write_by_gdal(tmp_path / "a.tif", values, nodata=0, **PLACE)
     results = []
     for device, precision in (("cpu", "fp32"), ("cuda", "fp16")):
         out = tmp_path / f"{device}.tif"
@@ -74,8 +63,7 @@ def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
             *options,
             code=0,
         )
-        with rasterio.open(out) as raster:
-            results.append(raster.read().astype(float))
+        results.append(read_by_gdal(out).astype(float))
     cpu, gpu = results
     assert cpu.std() > 10
     assert np.array_equal(cpu == 0, gpu == 0)

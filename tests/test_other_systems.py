@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from srcli import files
-from srcli.disks import free_disk
 from srcli.errors import PictureError
-from srcli.files import FileAttributes, write_whole
+from srcli.files import FileAttributes, free_disk, write_whole
 
 SMALL = "-m bicubic -s 2"
 

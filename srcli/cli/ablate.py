@@ -12,13 +12,15 @@ from click import option
 from srcli.cli import options
 from srcli.cli.console import Console, print_blocks, show_results, stop_signals
 from srcli.cli.options import (
+    DIRECTORY,
+    POSITIVE,
+    PRECISION,
     GroupedCommand,
     flag,
     heading,
     parse_hold_out,
     result_targets,
 )
-from srcli.cli.values import DIRECTORY, POSITIVE, PRECISION
 from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import make_table
 

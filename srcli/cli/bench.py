@@ -9,14 +9,17 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import GroupedCommand, heading, result_targets, with_settings
-from srcli.cli.values import (
+from srcli.cli.options import (
     NOT_NEGATIVE,
     POSITIVE,
     PRECISION,
     SECONDS,
     TILE,
+    GroupedCommand,
+    heading,
     parse_size,
+    result_targets,
+    with_settings,
 )
 
 EXAMPLES = """

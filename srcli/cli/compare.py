@@ -10,8 +10,15 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Console
-from srcli.cli.options import GroupedCommand, check_targets, heading, with_settings
-from srcli.cli.values import FILE, PATH, complete_models
+from srcli.cli.options import (
+    FILE,
+    PATH,
+    GroupedCommand,
+    check_targets,
+    complete_models,
+    heading,
+    with_settings,
+)
 from srcli.errors import PictureError, UsageError
 
 Area = tuple[int, int, int, int]
@@ -78,7 +85,7 @@ def command(
     names. By default, parts with much, less and little detail are chosen; below each
     picture stands the time that the model takes for a megapixel of its result.
     """
-    from srcli.report.turns import check_turns, write_turns
+    from srcli.report.pictures import check_turns, write_turns
 
     takes_turns = out.suffix.lower() != ".png"
     if takes_turns:
@@ -90,7 +97,7 @@ def command(
     from PIL import Image
 
     from srcli.files import NEW_FILE
-    from srcli.imaging.photographs.new_files import new_file
+    from srcli.imaging.photographs.writing import new_file
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:

@@ -26,7 +26,7 @@ import click
 
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
-from srcli.ports.progress import Progress, Stop, Task
+from srcli.ports import Progress, Stop, Task
 from srcli.quantities import format_duration
 from srcli.report.table import Column, Table, markdown, visible
 from srcli.supervision import Event, announce, history
@@ -310,18 +310,10 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
     from rich.box import SIMPLE
     from rich.table import Table as RichTable
 
-    drawn = RichTable(box=SIMPLE, collapse_padding=True)
     columns = list(table.columns)
     if table.group_heading:
         columns.insert(0, Column(table.group_heading, "text"))
-    for column in columns:
-        heading = visible(column.heading)
-        if column.kind == "number":
-            drawn.add_column(heading, justify="right", no_wrap=True)
-        elif column is columns[0]:
-            drawn.add_column(heading, no_wrap=True)
-        else:
-            drawn.add_column(heading, overflow="fold")
+    lines = [[column.heading for column in columns]]
     notes = []
     sources: dict[str, None] = {}
     for row in table.rows:
@@ -331,8 +323,22 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
                 text = f"*{text}"
                 notes = [f"*: best of a {table.group_heading}."]
             cells.append(text)
-        drawn.add_row(*map(visible, cells))
+        lines.append(cells)
         sources |= dict.fromkeys(filter(None, row.source.split("; ")))
+    drawn = RichTable(box=SIMPLE, collapse_padding=True)
+    for column, texts in zip(columns, zip(*lines, strict=True), strict=True):
+        is_number = column.kind == "number"
+        # where room is scarce, lines end between words: no heading or number is cut
+        words = " ".join(texts if is_number else texts[:1]).split()
+        drawn.add_column(
+            visible(column.heading),
+            justify="right" if is_number else "left",
+            min_width=max(map(len, words), default=None),
+            no_wrap=column is columns[0],
+            overflow="fold",
+        )
+    for cells in lines[1:]:
+        drawn.add_row(*map(visible, cells))
     if sources:
         notes.append(f"Printed rows: {'; '.join(sources)}.")
     out.print(visible(table.title), style="bold")

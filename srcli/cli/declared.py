@@ -10,8 +10,14 @@ from typing import Any, TypeVar
 import click
 from click import option
 
-from srcli.cli.options import GroupedCommand, heading
-from srcli.cli.values import FILE, FiniteNumber, WholeNumber, complete_models
+from srcli.cli.options import (
+    FILE,
+    FiniteNumber,
+    GroupedCommand,
+    WholeNumber,
+    complete_models,
+    heading,
+)
 
 # light: these import no libraries
 from srcli.pipelines.upscale.declaring import (  # noqa: TID253

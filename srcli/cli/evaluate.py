@@ -13,20 +13,18 @@ from click import option
 from srcli.cli import options
 from srcli.cli.console import Console, show_results
 from srcli.cli.options import (
-    GroupedCommand,
-    flag,
-    heading,
-    result_targets,
-    with_settings,
-)
-from srcli.cli.values import (
     DIRECTORY,
     FILE,
     NOT_NEGATIVE,
     PRECISION,
     QUALITY,
     TILE,
+    GroupedCommand,
+    flag,
+    heading,
     parse_names,
+    result_targets,
+    with_settings,
 )
 from srcli.errors import ExitCode, UsageError
 from srcli.metrics.registry import (  # noqa: TID253 - it imports nothing that computes

@@ -11,13 +11,15 @@ from click import Choice, option
 from srcli.cli import options
 from srcli.cli.console import echo, json_text, write_text
 from srcli.cli.options import (
+    FILE,
     GroupedCommand,
     check_targets,
+    complete_models,
     flag,
     heading,
+    parse_size,
     with_settings,
 )
-from srcli.cli.values import FILE, complete_models, parse_size
 from srcli.quantities import format_bytes
 
 EXAMPLES = """

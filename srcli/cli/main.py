@@ -27,10 +27,9 @@ from srcli.cli.console import (
     show_results,
 )
 from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
-from srcli.disks import NO_SPACE
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
-from srcli.machine import keep_to_quota
-from srcli.process import own_process
+from srcli.files import NO_SPACE
+from srcli.machine import keep_to_quota, own_process
 
 WAYS_TO_CONTINUE = {
     "upscale": "; the same command continues",

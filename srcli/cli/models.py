@@ -14,12 +14,12 @@ from srcli.cli import options
 from srcli.cli.console import Block, show_results
 from srcli.cli.options import (
     GroupedCommand,
+    complete_models,
     flag,
     heading,
     result_targets,
     with_settings,
 )
-from srcli.cli.values import complete_models
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _list_cells(card: ModelFacts, untrained: Sequence[int]) -> list[str]:
 
 def _model_blocks(model: ModelFacts, asked: str) -> list[Block]:
     """Return what ``srx models NAME`` prints: the network, figures by scale, and weights."""
-    from srcli.inference.tile_choice import WHOLE_TILE
+    from srcli.inference.engines import WHOLE_TILE
     from srcli.recipes.plugins import split_code
     from srcli.recipes.published import Paper
 

@@ -14,9 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
 from srcli.cli.console import echo
-from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError, UsageError
-from srcli.files import FileAttributes
+from srcli.files import FileAttributes, explain_os_error
 from srcli.supervision import Event, announce
 
 if TYPE_CHECKING:

@@ -14,15 +14,22 @@ from click.core import ParameterSource
 
 from srcli.cli import options
 from srcli.cli.console import Console, stop_signals
-from srcli.cli.options import GroupedCommand, flag, heading, parse_hold_out
-from srcli.cli.values import NOT_NEGATIVE, PATH, POSITIVE
+from srcli.cli.options import (
+    NOT_NEGATIVE,
+    PATH,
+    POSITIVE,
+    GroupedCommand,
+    flag,
+    heading,
+    parse_hold_out,
+)
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.machine import run_in_background
 from srcli.report.table import plural
 
 if TYPE_CHECKING:
     from srcli.pipelines.train.run import TrainResult
-    from srcli.ports.progress import Progress, Stop
+    from srcli.ports import Progress, Stop
 
 EXAMPLES = """\b
 Examples:

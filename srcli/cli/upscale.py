@@ -1,9 +1,15 @@
-"""The command ``srx upscale``: upscale pictures, folders, rasters and standard input."""
+"""The command ``srx upscale``: upscale pictures, folders, rasters and standard input.
+
+It accepts command lines written for GDAL, gives advice on GDAL's options that srx lacks,
+and prints what became of each file.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,20 +20,112 @@ import click
 
 from srcli.cli import options
 from srcli.cli.console import Console, echo
-from srcli.cli.declared import takes_declared
-from srcli.cli.gdal import GdalCommand
+from srcli.cli.declared import DeclaredCommand, takes_declared
 from srcli.cli.options import with_settings
 from srcli.cli.streams import STREAM, ReportLines, open_streams, shortening
-from srcli.cli.upscale_results import describe_run, print_file
 from srcli.errors import ExitCode, UsageError
 from srcli.late_imports import leave_out_shape_rules
 from srcli.machine import run_in_background
 from srcli.pipelines.upscale.asked import OPTIONS, Asked  # noqa: TID253 - light
+from srcli.quantities import format_duration
+from srcli.report.table import plural
 from srcli.supervision import is_watched, limit_reading
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import FileReport, Reporter
+
+_WINDOW_OPTIONS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
+_ADVICE = {
+    "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
+    "-ts": "-s 2 says how many times larger",
+    "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
+    "-crop_to_cutline": "--cutline FILE crops as well",
+    "-tap": "the corners stay; gdalwarp -tap moves them",
+    "-scale": "-s 2 says how many times larger; values keep their range (--range LO,HI names it)",
+    "-unscale": "values keep their offset and scale, as tags; gdal_translate -unscale applies them",
+    "-exponent": "values keep their range; --range LO,HI says which are black and white",
+    "-stats": "run gdalinfo -stats on the result",
+    "-mask": "masks are enlarged with the picture; --nodata VALUE marks pixels without data",
+    "-expand": "palettes become RGB, but for those of classes (--classes no)",
+    "-mo": "tags are kept; gdal_edit -mo adds some to the result",
+    "-a_srs": "the coordinate system is kept; gdal_edit -a_srs changes it",
+    "-a_ullr": "the place on the map is kept; gdal_edit -a_ullr changes it",
+    "-a_nodata": "--nodata VALUE says which pixels are without data",
+    "-srcnodata": "--nodata VALUE says which pixels are without data",
+    "-dstnodata": "--nodata VALUE says which pixels are without data",
+    "-vrtnodata": "--nodata VALUE says which pixels are without data",
+    "-s_srs": "nothing is warped; use gdalwarp before",
+    "-t_srs": "nothing is warped; use gdalwarp before",
+    "-te_srs": "windows are in the file's coordinates; convert them first",
+    "-projwin_srs": "windows are in the file's coordinates; convert them first",
+    "-strict": "losses are told in warnings",
+    "-sds": "name each picture of the file, such as NETCDF:a.nc:band",
+    "-separate": "--bidx chooses bands; gdalbuildvrt -separate puts files together",
+    "-multi": "--workers says how many threads read and write",
+    "-resolution": "-s 2 says how many times larger",
+    "-rb": "each model has its own way of resampling: -m bicubic is one",
+    "-oo": "open options of GDAL are not taken",
+}
+"""What to use instead of an option of GDAL's commands that srx does not have; click would
+read ``-mask`` as ``-m ask``."""
+
+_KERNELS = frozenset(
+    {"average", "bilinear", "cubic", "gauss", "lanczos", "mean", "nearest"}
+)
+"""Kernels that ``--back-project`` lacks; as its value may be left out, they would be taken
+for the output folder."""
+
+
+class GdalCommand(DeclaredCommand):
+    """A command that takes options of GDAL: one dash and several letters, as in ``-srcwin``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Split windows given in quotes; refuse GDAL's options that srx does not have."""
+        for word in args:
+            if word == "--":
+                break
+            if word in _ADVICE:
+                ctx.fail(f"{word}: {_ADVICE[word]}")
+            # -overwrite and -ofCOG would be read as -o with a value
+            if word.startswith("-o") and word not in ("-o", "-of", "-ot"):
+                ctx.fail(
+                    f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
+                )
+        args = list(_split_windows(args))
+        for index, word in enumerate(args):
+            # its kernel may be left out, but click would take any word for one
+            if word == "--back-project":
+                follows = "".join(args[index + 1 : index + 2])
+                if follows in _KERNELS and not Path(follows).exists():
+                    ctx.fail(f"{word} {follows}: give bicubic or area")
+                if follows not in ("bicubic", "area"):
+                    args[index] = "--back-project=bicubic"
+        return super().parse_args(ctx, args)
+
+
+def _split_windows(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a command line with windows split: ``--bounds "1 2 3 4"``."""
+    after_window = False
+    for word in words:
+        name, sign, value = word.partition("=")
+        if sign and name in _WINDOW_OPTIONS:
+            yield name
+            yield from _split_numbers(value)
+        elif after_window:
+            yield from _split_numbers(word)
+        else:
+            yield word
+        after_window = word in _WINDOW_OPTIONS
+
+
+def _split_numbers(text: str) -> list[str]:
+    """Split a text of four numbers; return any other text as it is."""
+    numbers = re.split(r"[,\s]+", text.strip(" []()"))
+    if len(numbers) == 4:
+        return numbers
+    return [text]
+
 
 COMMON = (
     "--model", "--scale", "--size", "--fit", "--strength",
@@ -227,3 +325,81 @@ def split_paths(
             f"{target}: is the input; --overwrite replaces it by its enlargement"
         )
     return inputs, target
+
+
+def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
+    """Print what became of a file, or in a dry run what would."""
+    say = console.message if is_dry_run else console.detail
+    if file.state == "left out":
+        say(f"{file.source}: {file.error}")
+    elif file.state == "failed":
+        if is_dry_run:
+            say(f"would fail: {file.error}")
+        else:
+            console.error(file.error)
+        say = console.detail
+    elif file.state == "copied":
+        say(f"{file.source} -> {file.target} (copied as it is: {file.error})")
+    elif is_dry_run:
+        result = "skip, exists"
+        if file.size:
+            height, width = file.size
+            result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
+        if file.condition:
+            result += f", {_name_model(file)}"
+        say(f"{file.source} -> {file.target} ({result})")
+    elif file.state == "done":
+        say(
+            f"{file.source} -> {file.target} ({_name_model(file)}, {file.seconds:.1f} s)"
+        )
+    else:
+        say(f"{file.target}: exists, skipped")
+    say(*(f"  {line}" for line in file.details))
+
+
+def _name_model(file: FileReport) -> str:
+    """Return what made a file: ``g-idrn-photo at strength 1 as blocks``."""
+    name = file.model
+    if file.strength is not None:
+        name += f" at strength {file.strength:g}"
+    if file.condition:
+        name += f" as {file.condition}"
+    return name
+
+
+def describe_run(
+    reporter: Reporter, *, is_dry_run: bool, auto: bool, of_archive: bool = False
+) -> str:
+    """Return the last line of a run: what was done, or in a dry run what would be."""
+    counts = reporter.counts
+    files = reporter.files
+    if is_dry_run:
+        disk = reporter.disk_bytes
+        likely = reporter.likely_disk_bytes
+        text = (
+            f"{reporter.megapixels:.1f} megapixels to write, "
+            f"{plural(counts['failed'], 'problem')}; "
+            f"at most {disk / 1e6:.0f} MB on disk before compression"
+        )
+        if likely < disk:
+            text += f", about {max(likely / 1e6, 1):.0f} with it"
+        if reporter.expected_seconds is not None:
+            duration = format_duration(reporter.expected_seconds)
+            text += f"; takes about {duration}, at the speed of the last run"
+        return f"{text}; nothing was done"
+    text = f"{counts['done']} done"
+    models = Counter(file.model for file in files if file.state == "done")
+    if auto and models:
+        shares = [f"{count} by {model}" for model, count in models.most_common()]
+        text += f" ({', '.join(shares)})"
+    if counts["copied"]:
+        text += f", {counts['copied']} copied (large enough)"
+    if counts["skipped"]:
+        text += (
+            f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"
+        )
+    if counts["failed"]:
+        text += f", {counts['failed']} failed"
+        if of_archive and counts["failed"] < len(files):
+            text += " (in the result as they were)"
+    return f"{text}; {reporter.megapixels:.1f} megapixels in {reporter.seconds:.1f} s"

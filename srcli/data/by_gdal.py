@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from srcli.disks import explain_os_error
 from srcli.errors import DataError
-from srcli.files import write_whole
+from srcli.files import explain_os_error, write_whole
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import stretch_to_dtype
 

@@ -18,10 +18,9 @@ import numpy as np
 import PIL
 
 import srcli
-from srcli.files import replacing
+from srcli.files import file_state, replacing
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import downscale
-from srcli.input_files import file_state
 
 LARGEST_CACHE = 20 * 10**9
 """Bytes of pictures that are kept; half of the free disk where that is less."""

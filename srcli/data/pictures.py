@@ -34,8 +34,8 @@ from srcli.data.by_gdal import (
     read_by_gdal,
 )
 from srcli.errors import DataError, SrxError, as_failure_of
+from srcli.files import read_input
 from srcli.imaging.pixels.arrays import Array, upright
-from srcli.input_files import read_input
 from srcli.threads import hold_setting, read_ahead, warnings_collected
 
 if TYPE_CHECKING:

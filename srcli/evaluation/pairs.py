@@ -19,13 +19,13 @@ from srcli.data.pictures import PictureRef, decode_picture
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.pixels.resize import downscale, resize, to_dtype
+from srcli.imaging.pixels.values import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.supervision import reading
 
 if TYPE_CHECKING:
     from srcli.evaluation.sets import PictureSet
-    from srcli.ports.progress import Progress
+    from srcli.ports import Progress
 
 UINT8 = np.dtype(np.uint8)
 LARGEST_LR_DEVIATION = 0.5

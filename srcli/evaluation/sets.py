@@ -12,21 +12,16 @@ from typing import NamedTuple
 
 from srcli.data.pictures import (
     HR_FOLDER,
-    SUFFIXES,
     PictureRef,
     base_names,
     refuse_lr_names,
 )
 from srcli.errors import DataError, did_you_mean
+from srcli.files import picture_suffixes
 
 BUILT_IN = "built-in"
 BUILT_IN_PICTURES = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 """Photographs that come with scikit-image's wheel; nothing is downloaded."""
-_SUFFIXES = SUFFIXES | {
-    ".apng", ".jpe", ".jfif", ".mpo", ".avif", ".avifs", ".dib", ".gif", ".heic", ".heif",
-    ".hif", ".jxl", ".tga", ".dds",
-}  # fmt: skip
-"""Of pictures, some of which are not read: they are told of, and not passed over."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +211,8 @@ def _pictures(folder: Path) -> list[Path]:
         return []
     pictures = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _SUFFIXES and path.name[0] != ".":
+        # some are not read: they are told of, and not passed over
+        if path.suffix.lower() in picture_suffixes() and path.name[0] != ".":
             pictures.append(path)
     return pictures
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from srcli.errors import PictureError
+from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import format_of_content, is_video
 from srcli.imaging.files.provenance import Provenance, input_id, parse_provenance
@@ -16,7 +17,6 @@ from srcli.imaging.metadata import exif
 from srcli.imaging.photographs import reading
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.input_files import open_input
 
 
 def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Picture:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.colour import GRAY_SHARES
+from srcli.imaging.pixels.values import GRAY_SHARES
 from srcli.inference.memory import within_memory
 from srcli.inference.tiling import TRIM, TileAxis, columns_of, rows_of
 from srcli.layers.transfer import HostCopy, upload
-from srcli.ports.image import TileGrid
+from srcli.ports import TileGrid
 
 if TYPE_CHECKING:
     from srcli.inference.values import PixelEncoder

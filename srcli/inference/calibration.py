@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from srcli.inference.tiling import read_with_edge
-from srcli.ports.image import Source, TileGrid, Window
+from srcli.ports import Source, TileGrid, Window
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Engine

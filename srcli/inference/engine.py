@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,11 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array, Bools
-from srcli.inference.allocations import bytes_per_pixel
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
-from srcli.inference.fusing.layers import PackedConv2d
+from srcli.inference.fusing.convolutions import PackedConv2d
 from srcli.inference.lanes import (
     Lanes,
     NetworkCopies,
@@ -32,13 +32,7 @@ from srcli.inference.lanes import (
     choose_lane_count,
     open_lanes,
 )
-from srcli.inference.memory import free_gpu_bytes, within_memory
-from srcli.inference.orientations import (
-    ORIENTATIONS,
-    orient,
-    orient_positions,
-    undo_orientation,
-)
+from srcli.inference.memory import bytes_per_pixel, free_gpu_bytes, within_memory
 from srcli.inference.values import PixelEncoder
 from srcli.layers.global_pools import (
     Calibration,
@@ -49,7 +43,7 @@ from srcli.layers.global_pools import (
 )
 from srcli.layers.network import lay_out, without_tf32
 from srcli.layers.transfer import HostCopy, upload, upload_stack
-from srcli.ports.image import TileGrid
+from srcli.ports import TileGrid
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -409,3 +403,39 @@ class TorchEngine:
 def _are_tiles_finite(enlarged: Tensor) -> Tensor:
     """Return for each tile of a batch (N, C, H, W) whether its values are finite."""
     return torch.isfinite(enlarged.sum(dim=(1, 2, 3)))
+
+
+ORIENTATIONS = tuple(product(range(4), (False, True)))
+"""Quarter turns, and whether the picture is mirrored before them."""
+
+
+def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Mirror (N, C, H, W) left to right if asked for, then turn anticlockwise."""
+    if mirrored:
+        x = x.flip(3)
+    if turns:
+        x = torch.rot90(x, turns, (2, 3))
+    return x
+
+
+def undo_orientation(x: Tensor, turns: int, mirrored: bool) -> Tensor:
+    """Undo ``orient`` for pictures of any size."""
+    if turns:
+        x = torch.rot90(x, -turns, (2, 3))
+    if mirrored:
+        x = x.flip(3)
+    return x
+
+
+def orient_positions(
+    positions: Tensor, height: int, width: int, turns: int, mirrored: bool
+) -> Tensor:
+    """Return where tiles of ``height`` x ``width`` lie after ``orient``."""
+    top, left, rows, columns = positions.unbind(1)
+    if mirrored:
+        left = columns - left - width
+    for _ in range(turns):
+        top, left = columns - left - width, top
+        rows, columns = columns, rows
+        height, width = width, height
+    return torch.stack((top, left, rows, columns), dim=1)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
-from srcli.inference.fusing.layers import PackedConv2d
+from srcli.inference.fusing.convolutions import PackedConv2d
 from srcli.layers.colour import as_rgb_network
 from srcli.machine import allowed_processors, free_memory
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array, Size, stack_as_stored
-from srcli.imaging.pixels.colour import GRAY_SHARES
+from srcli.imaging.pixels.values import GRAY_SHARES
 from srcli.inference.blending import Blender
 from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
 from srcli.inference.memory import within_memory
@@ -20,7 +20,7 @@ from srcli.inference.values import PixelEncoder, is_full_range, normalise
 from srcli.layers.global_pools import combine
 from srcli.layers.resize import bicubic_resize
 from srcli.layers.transfer import upload
-from srcli.ports.image import TileGrid, Values
+from srcli.ports import TileGrid, Values
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Positions, Tiles

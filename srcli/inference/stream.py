@@ -26,9 +26,8 @@ from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
 from srcli.machine import torch_threads
-from srcli.ports.image import Source, TileGrid, Window
-from srcli.ports.progress import Task
-from srcli.recipes.plugin_errors import plugin_error
+from srcli.ports import Source, Task, TileGrid, Window
+from srcli.recipes.plugins import plugin_error
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from srcli.errors import UsageError
 from srcli.imaging.pixels.arrays import Array, Floats
-from srcli.ports.image import Source, TileGrid, Window, Wrap
+from srcli.ports import Source, TileGrid, Window, Wrap
 
 TRIM = 0.25
 """Share of the overlap, at each of its ends, where the tile whose border is near gets

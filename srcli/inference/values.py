@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array, Floats
-from srcli.ports.image import Values
+from srcli.ports import Values
 
 _SAFELY_SUBTRACTED = 1e290
 """Ends of a range of values whose distance from every float is a float."""

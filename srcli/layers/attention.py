@@ -17,7 +17,7 @@ from srcli.layers.network import (
     is_processor_inference,
     widened,
 )
-from srcli.layers.reproducible import apply_to_each, sigmoid
+from srcli.layers.operations import apply_to_each, sigmoid
 
 
 class GatedChannels(nn.Module):

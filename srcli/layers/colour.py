@@ -1,6 +1,6 @@
 """Colours of tensors: BT.601 limited-range Y, Cb and Cr, and networks on Y run on RGB by them.
 
-The numbers are those of ``srcli.imaging.pixels.colour``; all tensors are of fp32 at least.
+The numbers are those of ``srcli.imaging.pixels.values``; all tensors are of fp32 at least.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.colour import GRAY_SHARES, OFFSET, RGB_TO_YCBCR
+from srcli.imaging.pixels.values import GRAY_SHARES, RGB_TO_YCBCR, YCBCR_OFFSET
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
 
-_SHIFT = OFFSET / 255.0
+_SHIFT = YCBCR_OFFSET / 255.0
 _TO_YCBCR = RGB_TO_YCBCR / 255.0
 _TO_RGB = np.linalg.inv(_TO_YCBCR)
 

@@ -1,10 +1,14 @@
-"""The base class of all networks: what a network needs and gives, as typed attributes."""
+"""The base class of all networks: what a network needs and gives, as typed attributes.
+
+Beside it stand two networks as one, and the settings of PyTorch under which networks run.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal, Self
 
 import torch
@@ -263,3 +267,60 @@ class SkiplessNetwork(Network):
 
     edge = 4
     bf16 = False
+
+
+class _Defaults:
+    """PyTorch's default dtype as an attribute, which ``hold_setting`` sets and restores."""
+
+    dtype = property(
+        lambda _: torch.get_default_dtype(), lambda _, to: torch.set_default_dtype(to)
+    )
+
+
+_DEFAULTS = _Defaults()
+
+
+@contextmanager
+def undisturbed(device: str = "cpu") -> Iterator[None]:
+    """Run a block under PyTorch's default settings."""
+    cpu: AbstractContextManager[object] = nullcontext()
+    if torch.get_default_device().type != "cpu":  # a context slows every call
+        cpu = torch.device("cpu")
+    with (
+        hold_setting(_DEFAULTS, "dtype", torch.float32),
+        cpu,
+        torch.inference_mode(mode=False),
+        full_precision(torch.device(device)),
+    ):
+        yield
+
+
+class Mixture(Network):
+    """Outputs of a first network, moved by ``share``, 0 to 1, towards those of a second.
+
+    Both are on RGB. Weights of equal shapes are interpolated themselves
+    (``srcli.models.loading``); this is for networks that differ.
+    """
+
+    share: Tensor
+    members: Iterable[Network]
+
+    def __init__(self, networks: Iterable[Network], share: float | Tensor) -> None:
+        super().__init__()
+        members = list(networks)
+        self.members = nn.ModuleList(members)  # type: ignore[assignment]
+        # a buffer, so that the digest of the weights tells shares apart
+        self.register_buffer("share", torch.as_tensor(share))
+        self.scale = members[0].scale
+        self.multiple_of = math.lcm(*(member.multiple_of for member in members))
+        self.minimum = max(member.minimum for member in members)
+        self.edge = max(member.edge for member in members)
+        self.tile_step = max(member.tile_step for member in members)
+        self.pools_globally = any(member.pools_globally for member in members)
+        self.tiles = all(member.tiles for member in members)
+        self.fp16 = all(member.fp16 for member in members)
+        self.bf16 = all(member.bf16 for member in members)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        start, end = (widened(member(x)) for member in self.members)
+        return start.lerp(end, self.share)

@@ -101,11 +101,13 @@ def _phased_axis(
     length = x.shape[axis]
     beyond = (len(phases[0]) - shrink) // 2
     reach = min(beyond, length)  # a single pixel stands for all beyond it
-    before = x.narrow(axis, 0, reach).flip(axis)
-    after = x.narrow(axis, length - reach, reach).flip(axis)
+    # by operations that converters of exported networks know
+    before_axis = (slice(None),) * axis
+    before = x[(*before_axis, slice(reach))].flip(axis)
+    after = x[(*before_axis, slice(length - reach, length))].flip(axis)
     ends = beyond // reach
     padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis)
-    padded = padded.movedim(axis, 0)
+    padded = padded.transpose(axis, 0)
     outputs = []
     for weights in phases:
         out: Tensor | None = None
@@ -115,7 +117,7 @@ def _phased_axis(
                 continue
             out = pixels * weight if out is None else out.add_(pixels, alpha=weight)
         assert out is not None
-        outputs.append(out.movedim(0, axis))
+        outputs.append(out.transpose(axis, 0))
     return _interleave(outputs, axis).flatten(axis, axis + 1)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.network import Network
-from srcli.recipes.plugin_errors import plugin_errors
+from srcli.recipes.plugins import plugin_errors
 
 COLOURS: Mapping[str, Literal["rgb", "y"]] = {"rgb": "rgb", "luma": "y", "y": "y"}
 """``colour`` of a class; users write luma, our own networks y."""

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 
 from srcli.errors import ModelError
 from srcli.late_imports import without_compiler
-from srcli.process import is_own_process
+from srcli.machine import is_own_process
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.pixels import colour
+from srcli.imaging.pixels import values
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import to_dtype
 
@@ -130,9 +130,9 @@ class EvaluationProtocol:
             return area[..., 0].astype(np.float64)
         gray_luma = gray and self.gray_as_luma
         y: Array = (
-            area @ np.array(colour.GRAY_SHARES) / level
+            area @ np.array(values.GRAY_SHARES) / level
             if gray_luma
-            else colour.luma(area)
+            else values.luma(area)
         )
         if self.round_luma:
             y = to_dtype(y * level, picture.dtype) / level

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.fields import construct, convert
 from srcli.recipes.plugins import (
     build_module,

@@ -9,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.bicubic_start import CORNERS, start_bicubic_by_corners
 from srcli.layers.blocks import (
+    CORNERS,
     ResidualDenseBlock,
     conv,
     convs,
     repeat,
     run_convolutions,
+    start_bicubic_by_corners,
 )
-from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, run_without_bf16
-from srcli.layers.reproducible import sigmoid
+from srcli.layers.operations import convolve, convolve_joined, sigmoid
 
 
 class AttentiveGenerator(Network):

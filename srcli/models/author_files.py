@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 from srcli.models import load_target
 from srcli.recipes.fields import convert
 

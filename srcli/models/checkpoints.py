@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from safetensors import safe_open
 
 from srcli.errors import ModelError
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 from srcli.models import NCNN_SUFFIX
-from srcli.models.stored import StoredWeights
+from srcli.models.weights import StoredWeights
 from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from srcli.errors import ModelError
 from srcli.imaging.pixels.resize import cubic
 from srcli.layers.blocks import conv
 from srcli.layers.network import Network, full_precision, widened
-from srcli.layers.reproducible import apply_to_each
+from srcli.layers.operations import apply_to_each
 
 
 class DDSR(Network):

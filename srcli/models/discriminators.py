@@ -20,9 +20,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from srcli.errors import RecipeError
 from srcli.layers.blocks import conv, convs, run_convolutions
-from srcli.layers.convolution import convolve
 from srcli.layers.features import PhotoFeatures
 from srcli.layers.network import Network
+from srcli.layers.operations import convolve
 from srcli.recipes.fields import construct, unknown_name
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 256)

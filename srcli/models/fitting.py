@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from srcli.layers.network import Network
-    from srcli.models.stored import WeightsInfo
+    from srcli.models.weights import WeightsInfo
 
     Tensors = Mapping[str, Tensor]
     """The tensors of a file by their names."""

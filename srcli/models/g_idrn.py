@@ -18,8 +18,8 @@ from srcli.layers.blocks import (
     damp,
     repeat,
 )
-from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, full_precision, is_autocast, widened
+from srcli.layers.operations import convolve, convolve_joined
 from srcli.layers.resize import bicubic_phases
 
 

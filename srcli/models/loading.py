@@ -1,4 +1,4 @@
-"""Load networks with their weights: shipped ones, the user's own, and files of other software."""
+"""Load networks with weights: shipped ones, the user's own, of other software, and mixed ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,14 @@ from srcli.errors import ModelError
 from srcli.models import build_network
 from srcli.models.fitting import MatchedWeights, build_with_weights, choose_scale
 from srcli.models.storage import read_weights
-from srcli.models.stored import WeightsInfo
-from srcli.models.weights import find_weights, model_text, split_model
+from srcli.models.weights import (
+    CRISP_MODEL,
+    PHOTO_MODEL,
+    WeightsInfo,
+    find_weights,
+    model_text,
+    split_model,
+)
 from srcli.recipes.plugins import allow_code, code_arguments
 
 if TYPE_CHECKING:
@@ -103,7 +109,7 @@ def load_model(
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
     import torch
 
-    from srcli.layers.isolation import undisturbed
+    from srcli.layers.network import undisturbed
 
     model = model_text(model)
     code, _ = split_model(model)
@@ -145,3 +151,28 @@ def default_scale(models: Iterable[str]) -> int:
             # with a range of values no test picture is enlarged to find one
             return load_model(model, value_range=1).scale
     return 4
+
+
+def make_crisper(network: Network, strength: float) -> None:
+    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, in place.
+
+    A ``strength`` of 0 leaves them, 1 makes them those. Weights between two networks
+    that were trained from the same ones enlarge as well as both (network interpolation,
+    ESRGAN, Wang et al. 2018).
+    """
+    crisp = load_model(CRISP_MODEL, network.scale).state_dict()
+    for name, value in network.state_dict().items():
+        value.lerp_(crisp[name], strength)
+
+
+def mixed(network: Network, share: float) -> Network:
+    """Return a network that gives a mix of the results of ``g-idrn-photo`` and of another.
+
+    ``share`` is that of the other one, 0 to 1.
+    """
+    # here: a dry run does without PyTorch
+    from srcli.layers.colour import as_rgb_network
+    from srcli.layers.network import Mixture
+
+    members = (load_model(PHOTO_MODEL, network.scale), network)
+    return Mixture(map(as_rgb_network, members), share)

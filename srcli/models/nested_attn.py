@@ -18,8 +18,8 @@ from srcli.layers.blocks import (
     merge_convolutions,
     repeat,
 )
-from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, widened
+from srcli.layers.operations import convolve, convolve_joined
 from srcli.layers.resize import BicubicEnlargement
 
 

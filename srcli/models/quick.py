@@ -6,10 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.bicubic_start import CORNERS, start_bicubic_by_corners
-from srcli.layers.blocks import conv, run_convolutions
-from srcli.layers.convolution import convolve
+from srcli.layers.blocks import (
+    CORNERS,
+    conv,
+    run_convolutions,
+    start_bicubic_by_corners,
+)
 from srcli.layers.network import widened
+from srcli.layers.operations import convolve
 from srcli.layers.reparameterised import (
     FoldedKernel,
     ReparameterisedConv,

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,6 @@ from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.models import MODELS, NETWORK_SETTING, network_options
 from srcli.models.author_files import AUTHOR_FILES, AuthorFile
-from srcli.models.by_spandrel import build_by_spandrel
 from srcli.models.fitting import (
     Constants,
     MatchedWeights,
@@ -42,7 +42,8 @@ from srcli.models.readings import (
     consistency,
     find_readings,
 )
-from srcli.models.stored import StoredWeights, WeightsInfo
+from srcli.models.weights import StoredWeights, WeightsInfo
+from srcli.threads import warnings_collected
 
 Tensors = Mapping[str, Tensor]
 """The tensors of a file by their names."""
@@ -253,7 +254,7 @@ def _build_by_spandrel(
     says which of our networks comes nearest.
     """
     try:
-        network = build_by_spandrel(tensors)
+        network = _network_by_spandrel(tensors)
     # Errors are of its own kinds, or of a torchvision for another torch.
     except Exception as error:
         reason = _describe_unknown(path.name, tensors, error)
@@ -418,3 +419,68 @@ def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:
     folded[f"{end}.weight"] = (mixing @ weight.reshape(3, -1)).reshape(weight.shape)
     folded[f"{end}.bias"] = (mixing @ bias + surplus[:, None]).flatten()
     return folded
+
+
+class SpandrelNetwork(Network):
+    """A network that spandrel built, for inference."""
+
+    edge = 4
+    origin = "spandrel"
+
+    def __init__(self, descriptor: Any) -> None:  # noqa: ANN401 - of an optional library
+        super().__init__()
+        self.network = descriptor.model
+        self.architecture: str = descriptor.architecture.name
+        self.channels: tuple[int, int] = (
+            descriptor.input_channels,
+            descriptor.output_channels,
+        )
+        self.scale = descriptor.scale
+        self.minimum = max(descriptor.size_requirements.minimum, 1)
+        self.multiple_of = descriptor.size_requirements.multiple_of
+        self.fp16 = descriptor.supports_half
+        self.bf16 = descriptor.supports_bfloat16
+        self.tiles = descriptor.tiling.name == "SUPPORTED"
+        if descriptor.input_channels == 1:
+            self.colour = "gray"
+        self._descriptor = descriptor
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        # One by one, as spandrel demands; it pads what must be square.
+        # Copies, as some of its networks change their input in place.
+        pictures = [picture.clone() for picture in torch.split(x, 1)]
+        return torch.cat([self._descriptor(picture) for picture in pictures])
+
+
+def _register_extra_networks() -> None:
+    """Let spandrel know the networks of spandrel_extra_arches, where that is installed.
+
+    They are in a package of their own as their licences forbid some uses.
+    """
+    if find_spec("spandrel_extra_arches") is None:
+        return
+    import spandrel_extra_arches
+
+    spandrel_extra_arches.install(ignore_duplicates=True)
+
+
+def _network_by_spandrel(tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
+    """Build the network that tensors by its authors' names belong to.
+
+    ImportError if spandrel is not installed; RuntimeError of PyTorch if torchvision is
+    for another torch; else what spandrel raises for tensors of no network that it
+    knows, TypeError where a network does not turn a picture into one (inpainting).
+    """
+    # of old code that runs as it is, and that nobody who runs it can change
+    with warnings_collected():
+        torch.meshgrid(torch.ones(1))  # PyTorch warns of it once, now
+        from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
+
+        _register_extra_networks()
+        descriptor = ModelLoader().load_from_state_dict(
+            canonicalize_state_dict(dict(tensors))
+        )
+    if not isinstance(descriptor, ImageModelDescriptor):
+        name = descriptor.architecture.name
+        raise TypeError(f"{name} takes more than a picture")
+    return SpandrelNetwork(descriptor)

@@ -8,8 +8,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.attention import EnhancedSpatialAttention
-from srcli.layers.bicubic_start import start_bicubic_by_corners
-from srcli.layers.blocks import ResidualLocalFeatureBlock, conv, damp, repeat
+from srcli.layers.blocks import (
+    ResidualLocalFeatureBlock,
+    conv,
+    damp,
+    repeat,
+    start_bicubic_by_corners,
+)
 from srcli.layers.network import full_precision, widened
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 
 from srcli.errors import ModelError
-from srcli.files import write_whole
-from srcli.input_files import parse_text
-from srcli.models.stored import StoredWeights, WeightsInfo
+from srcli.files import parse_text, write_whole
+from srcli.models.weights import StoredWeights, WeightsInfo
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,21 +1,25 @@
-"""Find the weights of models, shipped ones and the user's own; no file is read."""
+"""Weights of models: where they are, shipped ones and the user's own, and what files hold."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.errors import ModelError, UsageError
 from srcli.models import MODELS, WEIGHTS_SUFFIXES, find_entry, name_of
 from srcli.recipes.plugins import split_code
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from srcli.layers.network import Network
 
 AERIAL_MODEL = "g-idrn-aerial"
@@ -132,3 +136,30 @@ def file_of_model(model: str, scale: int) -> tuple[Path, int]:
         file = Path(code.rpartition(":")[0])
     file = file or weights_path(model, scale)
     return file, file.stat().st_mtime_ns if file.is_file() else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsInfo:
+    """The metadata of a weights file."""
+
+    model: str
+    scale: int
+    network: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of the constructor, without the scale."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """Everything else, such as recipe and iterations."""
+
+
+class StoredWeights(NamedTuple):
+    """The content of a weights file."""
+
+    tensors: Mapping[str, Tensor]
+    info: WeightsInfo | None
+    """Its metadata, if it is ours."""
+    note: str = ""
+    """What was chosen among several tables of tensors, in words."""
+    key: str = ""
+    """Keys of the tables around that of the tensors, joined by dots, such as
+    ``params_ema`` or ``model.module``."""
+    dropped: tuple[str, ...] = ()
+    """Names of classes of the objects beside the tensors, which are not read."""

@@ -18,21 +18,19 @@ from numpy.typing import NDArray
 from srcli.errors import ModelError
 from srcli.evaluation.pairs import real_picture
 from srcli.evaluation.scores import label_models
-from srcli.inference.building import enlarge_array, make_engine
 from srcli.inference.device import (
     EngineOptions,
     Precision,
     choose_device,
     network_half,
 )
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
 from srcli.machine import describe_machine, load_average, processor_count, torch_threads
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales
-from srcli.ports.image import TileGrid
-from srcli.ports.progress import Progress, Task
+from srcli.ports import Progress, Task, TileGrid
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs
 from srcli.report.costs import cost_tables, work_text

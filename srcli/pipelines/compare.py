@@ -21,10 +21,15 @@ from srcli.pipelines.upscale.array import upscale
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.options import settle
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.report.page import draw_sheet
-from srcli.report.parts import Part, choose_parts
-from srcli.report.turns import draw_turns
+from srcli.report.pictures import (
+    Part,
+    choose_parts,
+    cut_part,
+    draw_turns,
+    repeat_pixels,
+)
 
 Pixels = NDArray[np.uint8]
 
@@ -75,20 +80,10 @@ def compare(
                 models.append(name)
     rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
     regions = []
-    for (left, top, width, height), row in rows.items():
-        above = max(top - PART_MARGIN, 0)
-        before = max(left - PART_MARGIN, 0)
-        region = pixels[
-            above : top + height + PART_MARGIN, before : left + width + PART_MARGIN
-        ]
-        start_row = scale * (top - above)
-        start_column = scale * (left - before)
-        inside = np.s_[
-            start_row : start_row + scale * height,
-            start_column : start_column + scale * width,
-        ]
+    for part, row in rows.items():
+        region, inside = cut_part(pixels, part, PART_MARGIN, scale)
         regions.append((np.ascontiguousarray(region), inside))
-        row["input"] = region.repeat(scale, axis=0).repeat(scale, axis=1)[inside]
+        row["input"] = repeat_pixels(region, scale)[inside]
     area = sum(region[:, :, 0].size for region, _ in regions) * scale**2 / 1e6
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:

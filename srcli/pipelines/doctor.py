@@ -11,8 +11,7 @@ from pathlib import Path
 import torch
 
 import srcli
-from srcli.control_groups import processor_quota
-from srcli.disks import cache_folder
+from srcli.files import cache_folder
 from srcli.imaging.files.formats import FORMATS, can_read_videos
 from srcli.inference.device import choose_device, half_type
 from srcli.inference.fusing.onednn import describe_convolutions
@@ -21,6 +20,7 @@ from srcli.machine import (
     describe_machine,
     free_memory,
     processor_count,
+    processor_quota,
 )
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales

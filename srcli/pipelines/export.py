@@ -27,12 +27,11 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from srcli import __version__
-from srcli.disks import explain_os_error
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.pairs import real_picture
-from srcli.files import write_whole
+from srcli.files import explain_os_error, write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.global_pools import StretchedMap, modules_of
 from srcli.models.loading import load_model
@@ -48,6 +47,8 @@ CHECKED_SIZES = ((48, 40), (75, 98))
 the first."""
 USUAL_SIZE = (256, 256)
 """Height and width of the inputs of a network that cannot be written for any size."""
+ANY_SIZE = "any"
+"""Size in the metadata of files that take pictures of any."""
 TOLERANCE = 0.1
 """Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by
 one."""
@@ -152,14 +153,16 @@ def _write_checked(
         ]
         network.minimum = max(network.minimum, *least, 1)
     metadata = make_metadata(network, model, size)
-    pictures = _check_pictures(network, size)
-    x = torch.from_numpy(pictures[0])
+    pictures = []
+    for height, width in [size] if size else CHECKED_SIZES:
+        pixels = real_picture(network.padded(height), network.padded(width))
+        planes = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+        pictures.append((planes / 255).contiguous())
     try:
         with TemporaryDirectory() as folder:
             with _explained(f"{model}: cannot be written as {format_name}"):
-                run = write_file(
-                    form, x, Path(folder) / file.name, metadata, size is not None
-                )
+                part = Path(folder) / file.name
+                run = write_file(form, pictures[0], part, metadata)
                 parities = [measure_parity(form, run, picture) for picture in pictures]
             worst = max(parity["largest"] for parity in parities)
             if not worst <= TOLERANCE:
@@ -208,17 +211,6 @@ def _explained(complaint: str) -> Iterator[None]:
             os.close(copy)
 
 
-def _check_pictures(network: Network, size: Size | None) -> list[Floats]:
-    """Return pictures (1, 3, H, W) to check a file with; ``size`` is None if it takes any."""
-    pictures = []
-    sizes = CHECKED_SIZES if size is None else [size]
-    for height, width in sizes:
-        picture = real_picture(network.padded(height), network.padded(width))
-        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
-        pictures.append(planes / np.float32(255))
-    return pictures
-
-
 def make_metadata(network: Network, model: str, size: Size | None) -> dict[str, str]:
     """Return the metadata that an exported file holds."""
     tiling = choose_tiling(model, network)
@@ -230,11 +222,11 @@ def make_metadata(network: Network, model: str, size: Size | None) -> dict[str, 
             facts = tomllib.loads(card.read_text(encoding="utf-8"))
             licence = facts.get("licence", "")
     tile = f"{tiling.tile}"
-    overlap = f"{tiling.overlap}"
+    overlap = tiling.overlap
     if network.pools_globally:
         tile = "none: whole pictures"
-        overlap = "0"
-    sides = "any"
+        overlap = 0
+    sides = ANY_SIZE
     if size:
         height, width = size
         sides = f"{height}x{width} (height x width)"
@@ -294,12 +286,12 @@ def caller_requirements(network: Network) -> list[str]:
 
 
 def measure_parity(
-    form: ExportedForm, run: RunFile, picture: Floats
+    form: ExportedForm, run: RunFile, picture: Tensor
 ) -> dict[str, float]:
     """Measure the difference of an exported file from PyTorch on a picture, in levels of 255."""
     with torch.inference_mode():
-        expected = form(torch.from_numpy(picture)).numpy()
-    difference = np.abs(run(picture) - expected) * 255
+        expected = form(picture).numpy()
+    difference = np.abs(run(picture.numpy()) - expected) * 255
     height, width = picture.shape[2:]
     return {
         "height": height,
@@ -309,77 +301,60 @@ def measure_parity(
     }
 
 
-def _trace_to_onnx(
-    form: ExportedForm, x: Tensor, file: Path, is_fixed_size: bool
+def _export_to_onnx(
+    form: ExportedForm, x: Tensor, file: Path, *, is_fixed: bool, newer: bool
 ) -> None:
-    """Write an ONNX file by PyTorch's older exporter, which records a run of the network.
+    """Write an ONNX file by PyTorch's newer or older exporter, for any size or one alone.
 
-    It takes seconds where its successor takes minutes and a further package, but is
+    The older one, which records a run of the network, takes seconds where its successor,
+    which compiles the network's program, takes minutes and a further package; but it is
     deprecated, and lacks operators such as resizing with antialiasing.
     """
-    axes = {
-        "input": {0: "batch", 2: "height", 3: "width"},
-        "output": {0: "batch", 2: "output_height", 3: "output_width"},
-    }
+    names = {0: "batch", 2: "height", 3: "width"}
+    sizes: dict[str, Any] = {}
+    if newer and not is_fixed:
+        dimensions = {axis: torch.export.Dim(name) for axis, name in names.items()}
+        sizes = {"dynamic_shapes": (dimensions,)}
+        x = x.repeat(2, 1, 1, 1)
+    elif not is_fixed:
+        enlarged = {0: "batch", 2: "output_height", 3: "output_width"}
+        sizes = {"dynamic_axes": {"input": names, "output": enlarged}}
     torch.onnx.export(
         form,
         (x,),
         file,
-        dynamo=False,
+        dynamo=newer,
         input_names=["input"],
         output_names=["output"],
-        dynamic_axes={} if is_fixed_size else axes,
-        opset_version=OPSET,
-    )
-
-
-def _export_program_to_onnx(
-    form: ExportedForm, x: Tensor, file: Path, is_fixed_size: bool
-) -> None:
-    """Write an ONNX file by PyTorch's newer exporter, which compiles the network's program."""
-    sizes = {}
-    if not is_fixed_size:
-        dimension = torch.export.Dim
-        sizes = {0: dimension("batch"), 2: dimension("height"), 3: dimension("width")}
-    torch.onnx.export(
-        form,
-        (x if is_fixed_size else x.repeat(2, 1, 1, 1),),
-        file,
-        dynamo=True,
-        input_names=["input"],
-        output_names=["output"],
-        dynamic_shapes=({**sizes},),
         opset_version=OPSET,
         external_data=False,
+        **sizes,
     )
 
 
 def write_onnx(
-    form: ExportedForm,
-    x: Tensor,
-    file: Path,
-    metadata: Mapping[str, str],
-    is_fixed_size: bool,
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str]
 ) -> RunFile:
-    """Write an ONNX file; unless ``is_fixed_size``, for any number of pictures of any size."""
+    """Write an ONNX file, for any number of pictures of any size or for one."""
     import onnx
     import onnxruntime
 
+    is_fixed = metadata["size"] != ANY_SIZE
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # each says that another is to come, or is new
         try:
-            _trace_to_onnx(form, x, file, is_fixed_size)
+            _export_to_onnx(form, x, file, is_fixed=is_fixed, newer=False)
         except Exception as error:  # whatever it raises for what it does not know
             if find_spec("onnxscript") is None:
                 hint = "pip install onnxscript: PyTorch's newer exporter may know it"
                 raise ModelError(
                     f"{str(error).strip().splitlines()[0]}; {hint}"
                 ) from error
-            _export_program_to_onnx(form, x, file, is_fixed_size)
+            _export_to_onnx(form, x, file, is_fixed=is_fixed, newer=True)
     model = onnx.load(file)
     # for Deepness, a plugin of QGIS
     plugin = {"model_type": json.dumps("Superresolution")}
-    if is_fixed_size:
+    if is_fixed:
         percent = math.ceil(100 * int(metadata["overlap"]) / min(x.shape[2:]))
         plugin["tiles_overlap"] = json.dumps(percent)
     onnx.helper.set_model_props(model, {**metadata, **plugin})
@@ -392,8 +367,8 @@ def write_onnx(
 class _PlainOperations(TorchFunctionMode):
     """Replaces operations that converters lack by such as all have.
 
-    ncnn and coremltools have no ``addcmul``, coremltools 9 neither ``lerp``, ``movedim``,
-    a sum with a factor, nor ``narrow`` by lengths that are computed.
+    ncnn and coremltools have no ``addcmul``, coremltools 9 neither ``lerp`` nor a sum
+    with a factor.
     """
 
     def __torch_function__(
@@ -408,15 +383,6 @@ class _PlainOperations(TorchFunctionMode):
             return args[0] + args[1] * args[2]
         if func in (torch.add, Tensor.add_) and kwargs.keys() == {"alpha"}:
             return func(args[0], args[1] * kwargs["alpha"])
-        if func is Tensor.narrow and not kwargs:
-            x, axis, start, length = args
-            everything = [slice(None)] * (axis % x.dim())
-            return x[(*everything, slice(start, start + length))]
-        if func is Tensor.movedim and not kwargs:
-            x, source, target = args
-            order = [axis for axis in range(x.dim()) if axis != source % x.dim()]
-            order.insert(target % x.dim(), source % x.dim())
-            return x.permute(order)
         if func in (torch.lerp, Tensor.lerp) and not kwargs:
             start, end, share = args
             return start + (end - start) * share
@@ -424,11 +390,7 @@ class _PlainOperations(TorchFunctionMode):
 
 
 def write_torchscript(
-    form: ExportedForm,
-    x: Tensor,
-    file: Path,
-    metadata: Mapping[str, str],
-    is_fixed_size: bool,
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str]
 ) -> RunFile:
     """Write a TorchScript file, always for any number of pictures of any size."""
     with warnings.catch_warnings(), torch.no_grad():
@@ -445,13 +407,9 @@ def write_torchscript(
 
 
 def write_ncnn(
-    form: ExportedForm,
-    x: Tensor,
-    file: Path,
-    metadata: Mapping[str, str],
-    is_fixed_size: bool,
+    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str]
 ) -> RunFile:
-    """Write ncnn's .param and .bin files; unless ``is_fixed_size``, for any size.
+    """Write ncnn's .param and .bin files, for any size or for one.
 
     Input and output are called ``data`` and ``output``, as Real-ESRGAN's programs ask
     for them.
@@ -460,10 +418,10 @@ def write_ncnn(
     import pnnx
 
     with TemporaryDirectory() as work:
-        write_torchscript(form, x, Path(work, "net.pt"), metadata, is_fixed_size)
+        write_torchscript(form, x, Path(work, "net.pt"), metadata)
         height, width = x.shape[2:]
         command = [pnnx.EXEC_PATH, "net.pt", f"inputshape={list(x.shape)}"]
-        if not is_fixed_size:
+        if metadata["size"] == ANY_SIZE:
             command.append(f"inputshape2={[1, 3, 2 * height, 2 * width]}")
         command.append("fp16=0")
         subprocess.run(command, cwd=work, capture_output=True, check=False)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.inference.tile_choice import choose_tiling
-from srcli.input_files import parse_text
+from srcli.files import parse_text
+from srcli.inference.engines import choose_tiling
 from srcli.metrics.efficiency import Cost, model_cost
 from srcli.models import (
     MODELS,
@@ -23,8 +23,7 @@ from srcli.models import (
     network_options,
 )
 from srcli.models.loading import load_network
-from srcli.models.stored import WeightsInfo
-from srcli.models.weights import shipped_scales, split_model, weights_path
+from srcli.models.weights import WeightsInfo, shipped_scales, split_model, weights_path
 from srcli.recipes.files import RECIPES
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PAPERS, load_published

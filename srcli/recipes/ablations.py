@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from srcli.errors import RecipeError
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.fields import Range, convert, unknown_name
 from srcli.recipes.files import (
     SUFFIXES,

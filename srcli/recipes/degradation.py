@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from srcli.errors import RecipeError
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.fields import FRACTION, Range, convert, unknown_name
 
 

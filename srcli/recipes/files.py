@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from srcli.errors import RecipeError, did_you_mean
-from srcli.input_files import parse_text, read_input, shipped_text
-from srcli.recipes.fields import ROOT, convert
+from srcli.files import parse_text, read_input, shipped_text
+from srcli.recipes.fields import ROOT, apply_setting, convert, set_field
 from srcli.recipes.plugins import (
     code_arguments,
     installed_plugins,
@@ -20,7 +20,6 @@ from srcli.recipes.plugins import (
     short_code,
     split_code,
 )
-from srcli.recipes.settings import apply_setting, set_field
 from srcli.recipes.training import TrainRecipe
 
 SUFFIXES = (".json", ".toml")

@@ -3,7 +3,8 @@
 Users name a class as ``FILE.py:CLASS``, with ``(NAME=VALUE)`` behind it for arguments of
 its constructor and ``@WEIGHTS`` for trained weights. It is imported only where they have
 done so themselves, in a command or a call: recipes, ablations and weights files may be a
-stranger's, and what these alone name is never run.
+stranger's, and what these alone name is never run. Their errors become one line, which
+names a line of theirs.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import inspect
 import os
 import re
 import sys
+import sysconfig
+import traceback
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import ModelError, RecipeError, did_you_mean
-from srcli.process import is_own_process
+from srcli.errors import ModelError, RecipeError, SrxError, did_you_mean
+from srcli.machine import is_own_process
 from srcli.recipes.fields import unknown_name
-from srcli.recipes.plugin_errors import plugin_errors
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -240,3 +243,33 @@ def _missing(
         if is_needed and name not in arguments:
             missing.append(name)
     return missing
+
+
+_OUR_FOLDERS = (sysconfig.get_path("stdlib"), str(Path(__file__).parents[1]), "<")
+"""Beginnings of files whose lines say nothing to the author of some code."""
+_PACKAGES = {"site-packages", "dist-packages"}
+"""Folders of such files, wherever they lie: PyTorch need not be in ``sys.prefix``."""
+
+
+@contextmanager
+def plugin_errors(complaint: str) -> Iterator[None]:
+    """Turn whatever a plug-in raises into a ModelError; send what it prints to stderr."""
+    try:
+        with redirect_stdout(sys.stderr):  # standard output may be a result
+            yield
+    except SrxError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise plugin_error(complaint, error) from error
+
+
+def plugin_error(complaint: str, error: BaseException) -> ModelError:
+    """Return a ModelError that says in a line what a plug-in raised, and where."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        is_ours = frame.filename.startswith(_OUR_FOLDERS)
+        if not is_ours and _PACKAGES.isdisjoint(file.parts):
+            text = f"{file.name}, line {frame.lineno}: {text}"
+            break
+    return ModelError(f"{complaint} ({text})")

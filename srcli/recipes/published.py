@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 from srcli.recipes.fields import convert, field_types
 
 SET_ALIASES = {

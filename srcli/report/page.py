@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from srcli import __version__
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 from srcli.report.table import printable
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load, save
 
 from srcli.errors import CheckpointError, DataError, UsageError
-from srcli.files import lock_file, write_json, write_whole
-from srcli.input_files import open_input, parse_text
+from srcli.files import lock_file, open_input, parse_text, write_json, write_whole
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe
 from srcli.recipes.training import TrainRecipe
@@ -25,7 +24,7 @@ from srcli.training.budget import stage_budgets
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srcli.ports.progress import Progress
+    from srcli.ports import Progress
 
 
 @dataclass(kw_only=True)

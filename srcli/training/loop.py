@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from srcli.errors import InferenceError
-from srcli.ports.progress import Progress, Task
+from srcli.ports import Progress, Task
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.budget import stage_budgets
 from srcli.training.folder import (

@@ -14,8 +14,8 @@ import srcli
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.compare import CELL_SIDE, compare
-from srcli.ports.progress import Progress
-from srcli.report.parts import choose_parts
+from srcli.ports import Progress
+from srcli.report.pictures import choose_parts
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def _video_frames(file):
 def test_turns_as_a_video_need_the_extra_before_anything_is_enlarged(
     srx, photo, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("srcli.report.turns.find_spec", lambda name: None)
+    monkeypatch.setattr("srcli.report.pictures.find_spec", lambda name: None)
     monkeypatch.setattr("srcli.pipelines.compare.upscale", None)
     result = srx("compare", photo, tmp_path / "s.mp4", code=2)
     assert 'pip install "srcli[video]"' in " ".join(result.err.split())

@@ -14,6 +14,7 @@ from PIL import Image
 
 import srcli
 from srcli.cli.console import Console, echo, print_blocks, stop_signals
+from srcli.report.table import Row, make_table
 
 
 @pytest.fixture
@@ -107,6 +108,23 @@ def test_closed_standard_streams_are_no_failure(monkeypatch):
         console.task("a", total=1).advance()
     echo("done")
     print_blocks(["text"])
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_a_table_wider_than_the_terminal_loses_no_heading_and_no_number(
+    width, monkeypatch, capsys
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    interval = "+0.00123 [-0.00123, +0.00345]"
+    row = ("no attention", interval, "12.3", interval, "+0.15", "none: one seed")
+    headings = ("to base dB", "freedom", "SSIM to base", "printed to base")
+    table = make_table(
+        [Row(row, "Urban100")], ("variant",), headings, ("verdict",), group="set"
+    )
+    print_blocks([table])
+    words = capsys.readouterr().out.split()
+    expected = " ".join(("set", "variant", *headings, "verdict", "Urban100", *row))
+    assert sorted(word for word in words if "─" not in word) == sorted(expected.split())
 
 
 def test_a_signal_asks_to_stop_and_the_second_aborts(capfd):

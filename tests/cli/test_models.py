@@ -15,8 +15,7 @@ from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, build_network
 from srcli.models.loading import load_model
 from srcli.models.storage import read_weights, save_weights
-from srcli.models.stored import WeightsInfo
-from srcli.models.weights import shipped_scales, weights_path
+from srcli.models.weights import WeightsInfo, shipped_scales, weights_path
 from srcli.pipelines import models
 from srcli.recipes.files import RECIPES
 

@@ -62,7 +62,7 @@ def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
     shorter = srx("train --resume", tmp_path / "run", "--budget 4", code=2)
     assert "is finished after 5 iterations; give a longer one" in shorter.err
     longer = srx("train --resume", tmp_path / "run", "--budget 9", code=0)
-    assert "the budget was 5 and is 9 now: the schedule is stretched" in longer.err
+    assert "the budget was 5 and is 9 now: the schedule is that" in longer.err
     assert "trained 9 iterations" in longer.err
     changed = srx(*arguments, "--resume --seed 7", code=2)
     assert "holds another training" in changed.err

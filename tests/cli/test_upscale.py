@@ -20,6 +20,7 @@ from srcli.cli.main import run
 from srcli.imaging.pixels.resize import resize
 from tests.fixtures.files import wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
+from tests.fixtures.pictures import size_of
 
 
 @pytest.fixture
@@ -33,23 +34,8 @@ def photos(tmp_path, astronaut):
     return folder
 
 
-def size_of(path):
-    with Image.open(path) as image:
-        return image.size
-
-
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_a_folder_of_pictures_with_the_flagship(srx, photos, tmp_path):
-    result = srx("upscale", photos, tmp_path / "out", "--model g-idrn -s 4", code=0)
-    assert "3 done" in result.out
-    for source in photos.iterdir():
-        width, height = size_of(source)
-        assert size_of(tmp_path / "out" / source.name) == (4 * width, 4 * height)
-    with Image.open(tmp_path / "out" / "gray.png") as gray:
-        assert gray.mode == "L"
 
 
 def test_results_are_made_smaller_to_fit(srx, photos, geotiffs, tmp_path, astronaut):
@@ -181,17 +167,9 @@ def test_wrong_usage_is_one_clear_line_and_code_two(
     srx("upscale", *words, "--dry-run", code=2)
 
 
-def test_replacing_a_file_has_to_be_meant(srx, photos):
-    photo = photos / "one.png"
-    srx("upscale", photo, "-o", photo, "-m bicubic -s 2", code=2)
-    assert size_of(photo) == (160, 128)
-    srx("upscale", photo, "-o", photo, "--overwrite -m bicubic -s 2", code=0)
-    assert size_of(photo) == (320, 256)
-
-
 @pytest.mark.posix
 def test_dry_run_tells_sizes_and_problems_and_does_nothing(
-    srx, photos, tmp_path, monkeypatch
+    photos, tmp_path, monkeypatch
 ):
     (photos / "bad.png").write_text("x")
     name = os.fsdecode(b"caf\xe9.png")

@@ -13,32 +13,8 @@ from PIL import Image
 
 import srcli
 from srcli.imaging.files.provenance import input_id
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.photographs.photograph import Photograph
-from srcli.imaging.photographs.writing import write_photograph
 from srcli.models.weights import weights_path
-from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
-from tests.fixtures.photographs import PLACE, SRGB, write_by_gdal
-
-
-@pytest.mark.parametrize("fmt", ["png", "tif"])
-@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(
-    srx, tmp_path, astronaut, fmt
-):
-    pixels = astronaut[:40, :48].astype(np.uint16) * 257 + 13
-    source = tmp_path / f"deep.{fmt}"
-    target = tmp_path / f"out.{fmt}"
-    photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(icc=SRGB))
-    write_photograph(source, photograph, fmt=fmt)
-    srx("upscale", source, target, "-s 2", code=0)
-    with rasterio.open(target) as raster:
-        deep = raster.read().transpose(1, 2, 0)
-    assert deep.dtype == np.uint16
-    assert deep.shape == (80, 96, 3)
-    assert len(np.unique(deep % 257)) > 50  # the low bits carry information
-    with Image.open(target) as image:
-        assert image.info.get("icc_profile") == SRGB
+from tests.fixtures.photographs import PLACE, SRGB, noise, write_by_gdal
 
 
 @pytest.mark.parametrize("georeferenced", [False, True])
@@ -169,11 +145,11 @@ def test_rasters_say_which_software_and_model_made_them(
 
 @pytest.mark.parametrize("cog", [(), ("--cog",)])
 def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
-    srx, geotiffs, tmp_path, cog
+    srx, astronaut, tmp_path, cog
 ):
-    source = geotiffs / WITH_NODATA
-    options = "-m bicubic -s 2 --srcwin 200 200 64 64"
-    asked = ("upscale", source, options, *cog)
+    source = tmp_path / "a.tif"
+    write_by_gdal(source, astronaut[:64, :64], photometric="RGB", **PLACE)
+    asked = ("upscale", source, "-m bicubic -s 2", *cog)
     best = ("--co", f"{'QUALITY' if cog else 'JPEG_QUALITY'}=95")
 
     def pixels_made(*words):
@@ -207,9 +183,10 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
     ],
 )
 def test_wrong_raster_options_leave_one_line_and_nothing_else(
-    srx, geotiffs, tmp_path, words, code, message
+    srx, tmp_path, words, code, message
 ):
-    command = ("upscale", geotiffs / FOUR_BANDS, tmp_path / "out")
+    source = write_by_gdal(tmp_path / "a.tif", noise((16, 20, 4)), **PLACE)
+    command = ("upscale", source, tmp_path / "out")
     options = ("-m", "bicubic", "-s", 2, *shlex.split(words))
     result = srx(*command, *options)
     assert result.code == code

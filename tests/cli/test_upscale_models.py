@@ -14,7 +14,7 @@ from srcli.imaging.pixels.resize import mod_crop, resize
 from srcli.metrics.fidelity import psnr
 from srcli.models import build_network
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 
@@ -130,15 +130,6 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
     in_python = srcli.upscale(source, "attentive-gan", 2)
     np.testing.assert_array_equal(half, np.asarray(in_python))
     srx("compare", source, tmp_path / "sheet.png", "-m attentive-gan -s 2", code=0)
-
-
-@pytest.mark.parametrize(("scale", "side"), [("1.5", 24), ("3", 48), ("5", 80)])
-def test_a_model_of_one_scale_serves_all_others(srx, tmp_path, astronaut, scale, side):
-    source = tmp_path / "a.png"
-    Image.fromarray(astronaut[:16, :16]).save(source)
-    srx("upscale", source, tmp_path / "b.png", "-m attentive-gan -s", scale, code=0)
-    with Image.open(tmp_path / "b.png") as picture:
-        assert picture.size == (side, side)
 
 
 def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_does(

@@ -11,7 +11,7 @@ import torch
 from srcli.data.patches import PatchSampler, recoloured
 from srcli.data.training_set import Pairs
 from srcli.errors import DataError
-from srcli.imaging.pixels.colour import luma
+from srcli.imaging.pixels.values import luma
 from srcli.recipes.training import Stage
 from tests.fixtures.trainings import make_pairs
 

@@ -127,7 +127,7 @@ def test_members_that_claim_too_much_are_refused(shard, monkeypatch):
     monkeypatch.setattr(module, "LARGEST_MEMBER", 100)
     pictures, errors = read(find_pictures([shard]))
     assert not pictures
-    assert " KiB unpacked is too large; remove or replace it" in errors[0]
+    assert "0 MiB unpacked is too large; remove or replace it" in errors[0]
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])

@@ -119,6 +119,15 @@ def test_pictures_of_one_stem_keep_their_whole_names_and_hidden_files_are_none(
     assert [i.name for i in find_set(str(tmp_path), 2).items] == ["a.jpg", "a.png", "b"]
 
 
+@pytest.mark.parametrize("suffix", ["heic", "JXL", "mpo", "tga"])
+def test_pictures_that_no_set_is_read_from_are_not_passed_over(tmp_path, suffix):
+    put(tmp_path / "a.png")
+    for name in (f"b.{suffix}", "c.mp4", "d.mbtiles", "e.txt"):
+        (tmp_path / name).touch()
+    names = [item.path.name for item in find_set(str(tmp_path), 2).items]
+    assert names == ["a.png", f"b.{suffix}"]
+
+
 def test_a_name_is_looked_up_among_the_benchmarks(tmp_path, monkeypatch):
     put(tmp_path / "benchmarks/Urban100/a.png")
     monkeypatch.setenv("SRX_DATA", str(tmp_path))

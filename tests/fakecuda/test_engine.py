@@ -16,7 +16,7 @@ from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.inference.values import PixelEncoder
 from srcli.models import build_network
-from srcli.ports.image import Values
+from srcli.ports import Values
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda
 
 pytestmark = pytest.mark.fakecuda

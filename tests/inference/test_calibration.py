@@ -11,7 +11,6 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from srcli.errors import DataError
-from srcli.inference.building import enlarge_array
 from srcli.inference.calibration import (
     CANDIDATE_WINDOWS,
     MAX_SHARE,
@@ -22,7 +21,7 @@ from srcli.inference.calibration import (
 )
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.inference.pools import EnginePool
+from srcli.inference.engines import EnginePool, enlarge_array
 from srcli.inference.stream import ArraySource
 from srcli.layers.global_pools import MARGIN, GlobalPool
 from srcli.layers.network import Network

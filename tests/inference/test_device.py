@@ -49,8 +49,8 @@ def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(
 
 FAULTS = """
 import resource, torch
-from srcli.process import keep_freed_memory
-from srcli.process import own_process
+from srcli.machine import keep_freed_memory
+from srcli.machine import own_process
 own_process()
 def tile(size):
     return [torch.ones(size) for _ in range(10)]

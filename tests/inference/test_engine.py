@@ -20,7 +20,7 @@ from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.imaging.pixels.resize import resize
-from srcli.inference.building import enlarge_array
+from srcli.inference.engines import enlarge_array
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.tiling import Tiling
 from srcli.layers.global_pools import StretchedMap

@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srcli.inference.fusing.convolutions import pack_convolutions
-from srcli.inference.fusing.layers import PackedConv2d
-from srcli.layers.convolution import convolve, convolve_joined
+from srcli.inference.fusing.convolutions import PackedConv2d, pack_convolutions
+from srcli.layers.operations import convolve, convolve_joined
 
 
 def layers(**options):

@@ -13,9 +13,8 @@ from skimage import data
 
 from srcli.inference import lanes
 from srcli.inference.blending import Blender
-from srcli.inference.building import enlarge_array
 from srcli.inference.device import EngineOptions
-from srcli.inference.pools import EnginePool
+from srcli.inference.engines import EnginePool, enlarge_array
 from srcli.inference.stream import array_job, run_stream
 from srcli.inference.tiling import Tiling
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from srcli.inference.allocations import bytes_per_pixel
-from srcli.inference.building import enlarge_array
+from srcli.inference.engines import enlarge_array
+from srcli.inference.memory import bytes_per_pixel
 from srcli.inference.stream import array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.inference.values import PixelEncoder

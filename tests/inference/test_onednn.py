@@ -12,8 +12,7 @@ from PIL import Image
 from torch import nn
 
 from srcli.inference.fusing import onednn
-from srcli.inference.fusing.convolutions import pack_convolutions
-from srcli.inference.fusing.layers import PackedConv2d
+from srcli.inference.fusing.convolutions import PackedConv2d, pack_convolutions
 from tests.fixtures.pictures import read_pixels
 
 pytestmark = pytest.mark.numbers

@@ -21,7 +21,7 @@ from srcli.inference.engine import BatchResult
 from srcli.inference.stream import ArraySource, ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling, read_with_edge
 from srcli.layers.network import Network
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.fixtures.engines import cpu_engine, random_levels, repeated
 
 SCALE = 2

@@ -8,8 +8,8 @@ import torch
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
 from srcli.imaging.pixels.resize import resize
-from srcli.inference.building import enlarge_array
 from srcli.inference.engine import TorchEngine
+from srcli.inference.engines import enlarge_array
 from srcli.layers.colour import LumaOnGray, as_gray_network
 from srcli.layers.network import Network
 from srcli.models import build_network

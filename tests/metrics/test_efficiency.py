@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
+from srcli.inference.engines import make_engine
 from srcli.layers.network import Network
 from srcli.metrics.efficiency import (
     count_macs,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from skimage.filters import gaussian
 
-from srcli.imaging.pixels.colour import luma
 from srcli.imaging.pixels.resize import to_dtype
+from srcli.imaging.pixels.values import luma
 from srcli.metrics.ifc import MINIMUM, edge_bands, ifc
 
 UINT8 = np.dtype(np.uint8)

@@ -20,7 +20,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network, outline_network
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from tests.fixtures.cases import (
     CASES,
     OWN,

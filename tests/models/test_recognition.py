@@ -1,4 +1,4 @@
-"""Published files are recognised by the names of their tensors, wrong ones described."""
+"""Published files and our own are recognised by their tensors, wrong ones described."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 
 from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN
-from srcli.models import build_network
+from srcli.models import MODELS, build_network, outline_network
 from srcli.models.loading import default_scale, load_model
+from srcli.models.own_names import find_own
 from srcli.models.recognition import find_matches, fold_shifts
+from tests.fixtures.cases import CASES, picture, small
+from tests.promises.test_checkpoints import BLACK, srvgg
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
 """Names of tensors by their shape in the files of authors, of narrow and shallow
@@ -278,3 +282,160 @@ def test_networks_of_spandrels_extra_package_are_known(tmp_path):
     assert network.origin == "spandrel"
     with torch.inference_mode():
         assert network(torch.rand(1, 3, 24, 40)).shape == (1, 3, 48, 80)
+
+
+CLASSES = {entry.target: name for name, entry in MODELS.items() if entry.needs_weights}
+"""A name for each class of networks."""
+OPTIONS = [
+    ("g-idrn", {"group_width": 4}),
+    ("rrlfn", {"bn": True, "channels": 40}),
+    ("edsr", {"channels": 64, "num_blocks": 16}),
+]
+"""Options of networks whose names tell of them, by shapes."""
+
+
+def outline(name, scale, options):
+    """Shapes of a network's state, without memory for it."""
+    network = outline_network(name, scale=scale, options=options, most_tensors=None)
+    return network.state_dict()
+
+
+@pytest.mark.parametrize("most", [1, pytest.param(9, marks=pytest.mark.slow)])
+def test_every_network_is_recognised_at_its_scales(most):
+    """At all of them where there is time, else at one: the first, second or third."""
+    for number, (target, name) in enumerate(CLASSES.items()):
+        scales = MODELS[name].scales
+        first = number % len(scales) if most == 1 else 0
+        for scale in scales[first : first + most]:
+            match = find_own(outline(name, scale, {}))
+            assert match is not None, (name, scale)
+            assert MODELS[match.model].target == target
+            assert (dict(match.options), scale in match.scales) == ({}, True)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS)
+def test_options_are_those_by_which_the_shapes_come_out(name, options):
+    match = find_own(outline(name, 4, options))
+    assert match is not None
+    assert (match.model, match.options, match.scales) == (name, options, (4,))
+
+
+def test_options_that_the_user_knows_are_where_the_search_begins():
+    options = {"block": "rfdb", "dense_shortcut": False, "anrb": False}
+    options |= {"dual_path": False, "outer_shortcut": False}
+    tensors = outline("g-idrn", 2, options | {"channels": 48})
+    assert find_own(tensors) is None
+    match = find_own(tensors, options)
+    assert match is not None
+    assert (match.options, match.scales) == (options | {"channels": 48}, (2,))
+
+
+def test_a_saved_state_is_loaded_again(tmp_path):
+    network = build_network("quick", scale=2).eval()
+    file = tmp_path / "x.pth"
+    torch.save(network.state_dict(), file)
+    loaded = load_model(file)
+    x = picture(network, 24, 28)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(x), network(x), atol=1e-4, rtol=1e-4)
+
+
+def test_what_no_shape_shows_is_told_and_can_be_set(tmp_path):
+    network = small("srcnn", 3)
+    file = tmp_path / "x.pth"
+    torch.save(network.state_dict(), file)
+    with pytest.raises(
+        ModelError, match=r"is of srcnn, .*for which scale \(2, 3, 4, 8\)"
+    ):
+        load_model(file)
+    network = build_network("edsr", scale=2, options=CASES["edsr"].small)
+    torch.save(network.state_dict(), file)
+    (note,) = load_model(file).notes
+    assert (
+        "edsr x2; options that are as usual (residual_scale, shift) are set by" in note
+    )
+
+
+def test_tensors_of_others_are_not_ours():
+    names = ("head.weight", "body.0.weight", "body.1.weight")
+    assert find_own({name: torch.rand(7, 7, 3, 3) for name in names}) is None
+
+
+def test_folders_are_no_models(srx, tmp_path):
+    checkpoint = tmp_path / "step_9"
+    checkpoint.mkdir()
+    assert "is a folder; give a weights file" in srx("models -v", checkpoint).err
+    (checkpoint / ".metadata").write_bytes(b"")
+    assert f"dcp_to_torch {checkpoint} weights.pth" in srx("models -v", checkpoint).err
+
+
+def test_averages_whose_names_lack_their_dots_are_used(tmp_path):
+    """As LitEma of latent diffusion keeps them; parameters that it lacks do no harm."""
+    average = srvgg()
+    state = {f"model.{name}": value for name, value in srvgg(BLACK).items()}
+    state["model_ema.decay"] = torch.tensor(0.99)
+    state["model_ema.num_updates"] = torch.tensor(3)
+    for name, value in average.items():
+        state["model_ema." + name.replace(".", "")] = value
+    torch.save({"state_dict": state}, tmp_path / "a.ckpt")
+    save_file(average, tmp_path / "average.safetensors")
+    network = load_model(tmp_path / "a.ckpt")
+    expected = load_model(tmp_path / "average.safetensors")
+    assert "model_ema" in network.notes[0]
+    picture = torch.rand(1, 3, 9, 8)
+    with torch.no_grad():
+        assert torch.equal(network(picture), expected(picture))
+
+
+def test_the_suffix_alone_does_not_make_a_file_another(tmp_path):
+    path = Path(tmp_path, "a.ckpt")
+    torch.save({"state_dict": srvgg()}, path)
+    assert load_model(path).scale == 2
+
+
+WIDTH = 4
+SCALE = 2
+
+
+def expanded(name, in_channels, tensors):
+    """A Conv3XC by its authors' names: branches of nothing beside a 1x1 convolution."""
+    inner = 2 * WIDTH
+    shapes = {
+        "sk": (WIDTH, in_channels, 1),
+        "conv.0": (2 * in_channels, in_channels, 1),
+        "conv.1": (inner, 2 * in_channels, 3),
+        "conv.2": (WIDTH, inner, 1),
+        "eval_conv": (WIDTH, in_channels, 3),
+    }
+    for layer, (outputs, inputs, side) in shapes.items():
+        tensors[f"{name}.{layer}.weight"] = torch.zeros(outputs, inputs, side, side)
+        tensors[f"{name}.{layer}.bias"] = torch.zeros(outputs)
+
+
+def span_without_norm():
+    """SPAN x2 whose last layer repeats the pixels of the first one's output."""
+    tensors = {"no_norm": torch.zeros(1)}
+    expanded("conv_1", 3, tensors)
+    for block in range(1, 7):
+        for layer in (1, 2, 3):
+            expanded(f"block_{block}.c{layer}_r", WIDTH, tensors)
+    expanded("conv_2", WIDTH, tensors)
+    three = torch.arange(3)
+    tensors["conv_1.sk.weight"][three, three] = 1
+    joined = torch.zeros(WIDTH, 4 * WIDTH, 1, 1)
+    joined[three, three] = 1
+    tensors |= {"conv_cat.weight": joined, "conv_cat.bias": torch.zeros(WIDTH)}
+    last = torch.zeros(3 * SCALE**2, WIDTH, 3, 3)
+    last[torch.arange(12), three.repeat_interleave(4), 1, 1] = 1
+    tensors |= {"upsampler.0.weight": last, "upsampler.0.bias": torch.zeros(12)}
+    return tensors
+
+
+@pytest.mark.parametrize("key", ["params", "params_ema"])
+def test_span_without_shift_takes_values_as_they_are(tmp_path, key):
+    torch.save({key: span_without_norm()}, tmp_path / "2x_span.pth")
+    network = load_model(tmp_path / "2x_span.pth")
+    picture = torch.rand(1, 3, 9, 8)
+    with torch.no_grad():
+        enlarged = network(picture)
+    torch.testing.assert_close(enlarged, F.interpolate(picture, scale_factor=2.0))

@@ -18,8 +18,7 @@ from srcli.errors import ModelError
 from srcli.models import build_network, weights
 from srcli.models.loading import load_model
 from srcli.models.storage import read_weights, save_weights
-from srcli.models.stored import WeightsInfo
-from srcli.models.weights import shipped_scales
+from srcli.models.weights import WeightsInfo, shipped_scales
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}
 INFO = WeightsInfo(

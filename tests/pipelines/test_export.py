@@ -12,7 +12,7 @@ import torch
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines import export as run
 from srcli.pipelines.export import WRITERS, export_model
 
@@ -302,10 +302,14 @@ def test_the_flagship_is_written_once_the_older_exporter_is_gone(
     if not all(map(find_spec, ("onnx", "onnxruntime", "onnxscript"))):
         pytest.skip("the newer exporter is not installed")
 
-    def gone(*_):
-        raise TypeError("export() got an unexpected keyword argument 'dynamo'")
+    write = run._export_to_onnx
 
-    monkeypatch.setattr(run, "_trace_to_onnx", gone)
+    def only_newer(*arguments, newer, **named):
+        if not newer:
+            raise TypeError("export() got an unexpected keyword argument 'dynamo'")
+        write(*arguments, newer=newer, **named)
+
+    monkeypatch.setattr(run, "_export_to_onnx", only_newer)
     result = export_model(str(tiny / "g-idrn.safetensors"), 2, tmp_path / "out.onnx")
     assert result["metadata"]["size"] == "any"
     assert len(check_parities(result, 0.002)) == 2

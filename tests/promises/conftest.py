@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -37,5 +38,17 @@ def enlarge(enlarge_raster):
 
     def run(pixels, *options, **profile):
         return enlarge_raster(pixels, "-m bicubic", *options, **profile)
+
+    return run
+
+
+@pytest.fixture
+def item_of(srx):
+    """Enlarge a raster into ``out``, and return its new item of STAC."""
+
+    def run(source, *options):
+        srx(f"upscale {source} out -m bicubic -s 2 --stac", *options, code=0)
+        (path,) = Path("out").glob("*.json")
+        return json.loads(path.read_text())
 
     return run

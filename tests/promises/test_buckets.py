@@ -69,9 +69,9 @@ def test_an_object_is_what_would_be_on_disk(srx, upscale, bucket, name):
 
 def test_a_finished_object_is_not_made_again_but_for_other_options(upscale, bucket):
     upscale()
-    before = (bucket / "out.tif").stat()
+    before = (bucket / "out.tif").stat().st_mtime_ns
     assert "1 skipped" in upscale().out
-    assert (bucket / "out.tif").stat() == before
+    assert (bucket / "out.tif").stat().st_mtime_ns == before
     result = upscale(options="--allow-remote --cog")
     assert (
         f"s3://{bucket.name}/out.tif: to be made again: was made with other options"

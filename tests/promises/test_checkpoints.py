@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from srcli import upscale
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling
 from srcli.models.fitting import Constants
 from srcli.models.loading import default_scale, load_model
 from srcli.models.readings import (
@@ -155,9 +155,7 @@ def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
     assert found.psnr > LEAST_CONSISTENCY + 5  # a restorer changes what it is given
 
 
-def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(
-    enlarge, srx, picture
-):
+def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(enlarge):
     result, pixels = enlarge(srvgg(BLACK))
     assert (result.code, pixels) == (2, None)
     assert (
@@ -170,9 +168,7 @@ def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(
     assert pixels.max() == 0
 
 
-def test_eval_says_which_models_are_below_bicubic_and_keeps_ranges_apart(
-    enlarge, srx, picture
-):
+def test_eval_says_which_models_are_below_bicubic_and_keeps_ranges_apart(srx, picture):
     torch.save(srvgg(fold=5.0), "w.pth")
     Path("set").mkdir()
     Image.fromarray(picture[1]).resize((64, 64)).save("set/a.png")
@@ -286,7 +282,7 @@ class Careless(Outside):
         return super().forward(x) / 255
 
 
-def test_a_network_that_writes_into_its_input_changes_no_picture(srx, spandrel):
+def test_a_network_that_writes_into_its_input_changes_no_picture(spandrel):
     spandrel.network = Careless("plain")
     torch.save({"x": zeros(2)}, "w.pth")
     network = load_model("w.pth")
@@ -341,7 +337,7 @@ def test_a_torchvision_for_another_torch_is_told(enlarge, spandrel, monkeypatch)
     [(Outside("plain"), True), (Outside("branching"), True), (Odd("plain"), False)],
 )
 def test_work_is_counted_in_inference_mode_and_what_cannot_be_is_a_dash(
-    srx, tmp_path, spandrel, network, counted
+    srx, spandrel, network, counted
 ):
     spandrel.network = network
     torch.save({"x": zeros(2)}, "w.pth")

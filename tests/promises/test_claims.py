@@ -199,7 +199,7 @@ def test_strips_without_their_lengths_are_read(srx):
 
 
 @pytest.mark.parametrize("nodata", [None, 0, 200])
-def test_a_sparse_raster_equals_a_full_one(srx, tmp_path, nodata):
+def test_a_sparse_raster_equals_a_full_one(srx, nodata):
     holes = sparse("a.tif", 384, 448, [(1, 2), (5, 0)], nodata=nodata)
     with rasterio.open(holes) as file:
         values = np.moveaxis(file.read(), 0, 2)

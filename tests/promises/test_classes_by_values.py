@@ -7,6 +7,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import KDTree
 
+from tests.fixtures.engines import doubled
+
 LINE = "taken for classes, enlarged by nearest neighbour"
 Y, X = np.mgrid[:120, :160]
 
@@ -20,10 +22,6 @@ def enlarge(enlarge):
         return printed, np.moveaxis(out.read(), 0, 2).squeeze()
 
     return run
-
-
-def repeated(pixels):
-    return pixels.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def belts():
@@ -55,7 +53,7 @@ def test_codes_come_out_as_they_are(enlarge, name, dtype):
     pixels = CODES[name].astype(dtype)
     printed, out = enlarge(pixels)
     assert LINE in printed
-    assert np.array_equal(out, repeated(pixels))
+    assert np.array_equal(out, doubled(pixels))
 
 
 def test_numbers_of_things_are_told_and_may_be_interpolated(enlarge):
@@ -127,7 +125,7 @@ def test_three_bands_of_classes_are_no_colours(enlarge, photometric):
     pixels = three_years(1)
     printed, out = enlarge(pixels, photometric=photometric)
     assert LINE in printed
-    assert np.array_equal(out, repeated(pixels))
+    assert np.array_equal(out, doubled(pixels))
 
 
 def test_a_fourth_band_of_classes_is_no_alpha(enlarge):
@@ -136,7 +134,7 @@ def test_a_fourth_band_of_classes_is_no_alpha(enlarge):
     ).astype("uint8")
     printed, out = enlarge(pixels)
     assert LINE in printed
-    assert np.array_equal(out, repeated(pixels))
+    assert np.array_equal(out, doubled(pixels))
 
 
 def drawn(drawing):
@@ -155,7 +153,7 @@ def drawn(drawing):
 def test_flat_drawings_in_colours_are_pictures(enlarge, drawing):
     printed, out = enlarge(drawn(drawing), photometric="rgb")
     assert LINE not in printed
-    assert not np.array_equal(out, repeated(drawn(drawing)))
+    assert not np.array_equal(out, doubled(drawn(drawing)))
 
 
 def uncertainty(clouds):
@@ -176,4 +174,4 @@ def test_flags_of_many_values_are_known_by_the_name_of_their_file(enlarge):
     flags = rng.choice(rng.permutation(60_000)[:400], (120, 160)).astype("uint16")
     printed, out = enlarge(flags, name="scene_QA_PIXEL.tif")
     assert LINE in printed
-    assert np.array_equal(out, repeated(flags))
+    assert np.array_equal(out, doubled(flags))

@@ -9,6 +9,7 @@ import skimage.data
 from PIL import Image
 
 import srcli
+from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.pictures import read_pixels
 
 SHIFTING = [
@@ -50,21 +51,8 @@ def test_detail_is_left_as_it_is():
 def bands(tmp_path):
     """Make a raster of three float bands, and return its path and values (3, H, W)."""
     pixels = skimage.data.astronaut()[:60, :80].astype(np.float32) * 10
-    values = pixels.transpose(2, 0, 1)
-    path = tmp_path / "bands.tif"
-    transform = rasterio.transform.from_origin(400_000, 5_600_000, 10, 10)
-    profile = {
-        "driver": "GTiff",
-        "count": 3,
-        "dtype": "float32",
-        "width": 80,
-        "height": 60,
-        "crs": "EPSG:32632",
-        "transform": transform,
-    }
-    with rasterio.open(path, "w", **profile) as dataset:
-        dataset.write(values)
-    return path, values
+    path = write_by_gdal(tmp_path / "bands.tif", pixels, **PLACE)
+    return path, pixels.transpose(2, 0, 1)
 
 
 @pytest.mark.parametrize("scale", [2, 3])

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from skimage import data
 
-from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
+from srcli.inference.engines import make_engine
 from srcli.models.loading import load_model
 
 pytestmark = pytest.mark.numbers

@@ -255,7 +255,7 @@ def test_an_engine_that_cannot_be_made_is_told_for_each_file(srx, monkeypatch):
     def fail(*_, **__):
         raise OddError("no kernel")
 
-    monkeypatch.setattr("srcli.inference.pools.EnginePool.engine", fail)
+    monkeypatch.setattr("srcli.inference.engines.EnginePool.engine", fail)
     result = srx("upscale in out -m bicubic -s 2", code=2)
     for line in result.errors:
         assert line.endswith(f": OddError: no kernel; {DEFECT}")

@@ -28,7 +28,7 @@ FAULTY = textwrap.dedent(
 
     if "--dry-run" not in sys.argv:  # once for all workers
         import torch
-        import srcli.inference.pools
+        import srcli.inference.engines
 
     def obey(name):
         if "crash" in name:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 from PIL import Image
-from rasterio.transform import from_origin
 
 import srcli
+from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.pictures import read_pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -66,24 +66,10 @@ def test_arrays_of_equal_channels_stay_equal(dtype, scale):
     )
 
 
-def orthophoto(path, bands):
-    """Write a GeoTIFF of three bands with a place."""
-    georeference = {"crs": "EPSG:32632", "transform": from_origin(6e5, 52e5, 0.2, 0.2)}
-    size = {"height": bands.shape[1], "width": bands.shape[2]}
-    options = {
-        "driver": "GTiff",
-        "count": 3,
-        "dtype": bands.dtype,
-        "photometric": "RGB",
-    }
-    with rasterio.open(path, "w", **size, **georeference, **options) as dataset:
-        dataset.write(bands)
-
-
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_gray_orthophoto_stays_gray(srx, dtype):
     gray = screentone().astype(dtype) * (1 if dtype == np.uint8 else 200)
-    orthophoto("a.tif", np.stack([gray] * 3))
+    write_by_gdal("a.tif", np.dstack([gray] * 3), photometric="RGB", **PLACE)
     srx("upscale a.tif out.tif -s 2", code=0)
     with rasterio.open("out.tif") as dataset:
         red, green, blue = dataset.read()
@@ -92,9 +78,9 @@ def test_a_gray_orthophoto_stays_gray(srx, dtype):
 
 
 def test_one_pixel_of_colour_makes_an_orthophoto_colourful(srx):
-    bands = np.stack([screentone()] * 3)
-    bands[0, 34, 30] = 200
-    orthophoto("a.tif", bands)
+    pixels = np.dstack([screentone()] * 3)
+    pixels[34, 30, 0] = 200
+    write_by_gdal("a.tif", pixels, photometric="RGB", **PLACE)
     srx("upscale a.tif out.tif -s 2", code=0)
     with rasterio.open("out.tif") as dataset:
         red, green, _ = dataset.read().astype(int)

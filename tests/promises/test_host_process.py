@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 from PIL import Image
+
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
 HOST = """
@@ -94,12 +95,7 @@ print(json.dumps([before, shown(state()), threads_of_child(), heaps()]))
 def test_the_process_is_afterwards_as_it_was(tmp_path, astronaut):
     Image.fromarray(astronaut[:40, :50]).save(tmp_path / "photo.jpg")
     values = np.float32(astronaut[:40, :50, 0]) / 7
-    profile = {"driver": "GTiff", "count": 1, "height": 40, "width": 50}
-    profile |= {"dtype": "float32", "crs": "EPSG:32633"}
-    transform = rasterio.transform.from_origin(500_000, 5_000_000, 2, 2)
-    file = tmp_path / "raster.tif"
-    with rasterio.open(file, "w", transform=transform, **profile) as dataset:
-        dataset.write(values, 1)
+    write_by_gdal(tmp_path / "raster.tif", values, **PLACE)
     shutil.copy(EXAMPLE, tmp_path / "mynet.py")
     torch.save(runpy.run_path(str(EXAMPLE))["Net"]().state_dict(), tmp_path / "w.pth")
     command = [sys.executable, "-c", HOST]

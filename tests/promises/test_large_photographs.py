@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from srcli.imaging.pixels.boxes import Box
+from srcli.imaging.pixels.geometry import Box
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
@@ -174,7 +174,7 @@ from pathlib import Path
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.ports.progress import Progress, Task
+from srcli.ports import Progress, Task
 
 
 class Killing(Task):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from srcli.imaging.rasters.whole_numbers import smooth_steps
+from srcli.imaging.rasters.heights import smooth_steps
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 LINE = "band 1: measurements with less detail than a network needs"

@@ -99,9 +99,7 @@ def test_tiff_of_a_rare_compression_is_not_damaged(srx, compression, words):
 
 
 def test_jpeg_of_12_bits_in_tiff_is_not_damaged(srx):
-    size = {"width": 64, "height": 64, "count": 1, "dtype": "uint16"}
-    with rasterio.open("a.jpg", "w", driver="JPEG", nbits=12, **size) as dataset:
-        dataset.write(np.full((1, 64, 64), 2000, np.uint16))
+    write_by_gdal("a.jpg", np.full((64, 64), 2000, np.uint16), "JPEG", nbits=12)
     path = tiff_of("a.tif", Path("a.jpg").read_bytes(), 7, 12)
     try:
         by_gdal = read_by_gdal(path)
@@ -117,11 +115,8 @@ def test_jpeg_of_12_bits_in_tiff_is_not_damaged(srx):
 @pytest.mark.parametrize("name", ["a.j2c", "a.j2k"])
 def test_raw_codestreams_of_jpeg_2000_are_found_in_folders(tmp_path, srx, name):
     Path("in").mkdir()
-    with rasterio.open(
-        "a.jp2", "w", driver="JP2OpenJPEG", width=64, height=64, count=1, dtype="uint8"
-    ) as dataset:
-        dataset.write(np.full((1, 64, 64), 90, np.uint8))
-    data = Path("a.jp2").read_bytes()
+    path = write_by_gdal("a.jp2", np.full((64, 64), 90, np.uint8), "JP2OpenJPEG")
+    data = path.read_bytes()
     (tmp_path / "in" / name).write_bytes(data[data.index(b"\xff\x4f\xff\x51") :])
     srx("upscale in out -m bicubic -s 2", code=0)
     with rasterio.open("out/a.tif") as dataset:

@@ -18,6 +18,7 @@ import srcli
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.gdal_access import open_quietly
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
+from tests.fixtures.pictures import repeated
 
 Y, X = np.mgrid[:24, :32]
 ZONES = (X // 8 + Y // 12) * 10  # in their order
@@ -37,10 +38,6 @@ def open_array(file: Any) -> Any:
 
 def doubled(raster: Any, **options: Any) -> Any:
     return srcli.upscale(raster, "bicubic", 2, **options)
-
-
-def repeated(values):
-    return values.repeat(2, axis=-2).repeat(2, axis=-1)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "int16"])

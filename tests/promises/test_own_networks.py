@@ -20,7 +20,7 @@ from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.recipes.plugins import NAMED_CODE, installed_plugins
 from tests.fixtures.pictures import size_of
 
@@ -235,7 +235,7 @@ class Net(nn.Module):
 """
 
 
-def test_values_as_python_spells_them_reach_the_constructor(srx, work):
+def test_values_as_python_spells_them_reach_the_constructor(srx):
     Path("switched.py").write_text(SWITCHED)
     command = "models switched.py:Net -s 2 --set network.limit=None --set"
     parts = 'network.parts=["a","b"]'
@@ -336,8 +336,8 @@ def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(
     ("code", "words"),
     [
         (
-            "raise OSError('no such disk')",
-            "imported (mynet.py, line 1: OSError: no such",
+            "import json\njson.loads('no such text')",
+            "imported (mynet.py, line 2: JSONDecodeError: Exp",
         ),
         ("import sys\nsys.exit(3)", "imported (mynet.py, line 2: SystemExit: 3"),
         ("def f(:", "mynet.py: cannot be imported (SyntaxError: invalid syntax"),

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import tifffile
 from PIL import Image
 
 import srcli
 from tests.fixtures.claims import insert_chunks, write_tiff
+from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.pictures import flat_frames
 
 
@@ -149,11 +149,8 @@ def test_still_pictures_in_jpeg_xl_are_read(enlarged, size):
     ("space", "words"), [(12, "its colours are CMYK"), (14, "CIELab")]
 )
 def test_jpeg_2000_of_other_colours_is_not_taken_for_rgb(tmp_path, srx, space, words):
-    path = tmp_path / "a.jp2"
-    bands = np.full((4, 32, 32), 90, np.uint8)
-    size = {"width": 32, "height": 32, "count": 4, "dtype": "uint8"}
-    with rasterio.open(path, "w", driver="JP2OpenJPEG", **size) as dataset:
-        dataset.write(bands)
+    pixels = np.full((32, 32, 4), 90, np.uint8)
+    path = write_by_gdal(tmp_path / "a.jp2", pixels, "JP2OpenJPEG")
     data = bytearray(path.read_bytes())
     struct.pack_into(">I", data, data.index(b"colr") + 7, space)
     path.write_bytes(data)

@@ -20,7 +20,7 @@ from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters import headers
 from srcli.models import build_network
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines.upscale import finished, photographs
 from srcli.pipelines.upscale.reporter import Item
 from tests.fixtures.files import names_in

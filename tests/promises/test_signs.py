@@ -18,6 +18,7 @@ import srcli
 from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.selection import choose_layout
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
+from tests.fixtures.pictures import repeated
 
 Y, X = np.mgrid[:96, :96]
 WAVES = (np.sin(X / 7) + np.cos(Y / 9) + 2) / 4
@@ -33,10 +34,6 @@ GEOTIFF_KEYS = [
     ),
 ]
 """Place on the map, as programs write it that know nothing of GDAL."""
-
-
-def repeated(pixels, scale=2):
-    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def page_of(path) -> tuple[Any, np.ndarray]:

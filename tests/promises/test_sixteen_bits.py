@@ -18,10 +18,10 @@ from srcli.data.training_set import DataSelection, PictureStore
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.writing import write_photograph
-from srcli.imaging.pixels.colour import luma
 from srcli.imaging.pixels.resize import downscale, resize
+from srcli.imaging.pixels.values import luma
 from srcli.pipelines.train.data import load_data
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.recipes.degradation import BICUBIC
 from srcli.recipes.training import Stage
 from tests.fixtures.photographs import write_by_gdal

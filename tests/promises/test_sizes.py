@@ -15,7 +15,7 @@ from PIL import Image
 from skimage import data
 
 import srcli
-from srcli.imaging.pixels.boxes import shrink
+from srcli.imaging.pixels.geometry import shrink
 from tests.fixtures.files import json_lines
 from tests.fixtures.geotiffs import FOUR_BANDS
 from tests.fixtures.pictures import read_pixels, save_frames, size_of
@@ -32,10 +32,6 @@ def by(scales, pixels, model="bicubic"):
     for scale in scales:
         pixels = srcli.upscale(pixels, model, scale)
     return pixels
-
-
-def read(path):
-    return read_pixels(path)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +53,9 @@ def read(path):
 )
 def test_the_next_scales_and_a_resize_make_any_size(srx, source, asked, size, scales):
     srx("upscale a.png b.png -m bicubic", *asked, code=0)
-    np.testing.assert_array_equal(read("b.png"), shrink(by(scales, source), size))
+    np.testing.assert_array_equal(
+        read_pixels("b.png"), shrink(by(scales, source), size)
+    )
     assert "1 skipped" in srx("upscale a.png b.png -m bicubic", *asked).out
 
 
@@ -74,19 +72,19 @@ def test_depth_transparency_and_two_networks_go_through_both_passes(srx, source)
     Image.fromarray(small).save("in/rough.jpg", quality=20)
     srx("upscale deep.png b.png -s 5 -m bicubic", code=0)
     expected = shrink(by([3, 2], deep), (200, 265))
-    np.testing.assert_array_equal(read("b.png"), expected)
+    np.testing.assert_array_equal(read_pixels("b.png"), expected)
     srx("upscale in out -s 6", code=0)
-    assert read("out/clear.png").shape == (120, 144, 4)
-    assert set(np.unique(read("out/clear.png")[..., 3])) >= {0, 255}
-    assert read("out/rough.jpg").shape == (120, 144, 3)
+    assert read_pixels("out/clear.png").shape == (120, 144, 4)
+    assert set(np.unique(read_pixels("out/clear.png")[..., 3])) >= {0, 255}
+    assert read_pixels("out/rough.jpg").shape == (120, 144, 3)
 
 
 def test_a_size_bounds_what_fit_would(srx, source):
     asked = "upscale a.png b.png -m bicubic"
     srx(asked, "-s 2.5 --fit 100x", code=0)
-    assert read("b.png").shape == (76, 100, 3)
+    assert read_pixels("b.png").shape == (76, 100, 3)
     srx(asked, "-s 2.5 --fit 60 --overwrite", code=0)
-    assert read("b.png").shape == (45, 60, 3)
+    assert read_pixels("b.png").shape == (45, 60, 3)
     shown = srx(asked, "-s 6 --dry-run").out
     assert "318x240" in shown
 

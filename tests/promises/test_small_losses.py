@@ -1,4 +1,4 @@
-"""What stands outside EXIF, XMP and profiles is kept, or told."""
+"""What stands outside EXIF, XMP and profiles, and in further pictures, is kept or told."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import struct
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from tests.promises.test_cropped_avif import write_avif
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs.reading import read_photograph
+from tests.fixtures.pictures import read_pixels
 
 SMALL = "-m bicubic -s 2"
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
@@ -113,3 +116,149 @@ def test_xmp_of_gif_is_kept(srx, frames):
         srx("upscale a.gif out.png", SMALL, code=0)
         with Image.open("out.png") as image:
             assert image.info["xmp"] == XMP
+
+
+def cropped_avif(path, pixels, area):
+    """Write an AVIF whose properties crop it to (left, top, width, height)."""
+    column, row, width, height = area
+    right = 2 * column + width - pixels.shape[1]
+    below = 2 * row + height - pixels.shape[0]
+    clap = struct.pack(
+        ">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, right, 2, below, 2
+    )
+    write_avif(path, pixels, clap)
+
+
+def write_avif(path, pixels, added):
+    """Write an AVIF with a further property, a whole box."""
+    path = Path(path)
+    Image.fromarray(pixels).save(path, quality=100, subsampling="4:4:4")
+    grown = len(added) + 1
+    data = bytearray(path.read_bytes())
+    count = number_of_properties(data)
+    insert(data, data.index(b"ipco") - 4, added)
+    table = data.index(b"ipma") - 4
+    associations = table + 18  # box, version, count and number of the item before
+    data[associations] += 1
+    insert(data, table, bytes([0x80 | (count + 1)]))
+    for name in (b"meta", b"iprp"):
+        at = data.index(name) - 4
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + grown)
+    at = data.index(b"mdat") + 4
+    extent = data.index(struct.pack(">I", at - grown), data.index(b"iloc"))
+    struct.pack_into(">I", data, extent, at)
+    path.write_bytes(data)
+
+
+def number_of_properties(data):
+    """Count the boxes in the list of properties."""
+    start = data.index(b"ipco") - 4
+    end = start + struct.unpack_from(">I", data, start)[0]
+    at = start + 8
+    count = 0
+    while at < end:
+        at += struct.unpack_from(">I", data, at)[0]
+        count += 1
+    return count
+
+
+def insert(data, at, content):
+    """Put bytes at the end of the box at a place."""
+    length = struct.unpack_from(">I", data, at)[0]
+    data[at + length : at + length] = content
+    struct.pack_into(">I", data, at, length + len(content))
+
+
+def test_what_an_avif_crops_away_is_told(srx):
+    y, x = np.mgrid[0:48, 0:64]
+    pixels = np.dstack([x * 4, y * 5, x + y]).astype(np.uint8)
+    cropped_avif("a.avif", pixels, (10, 6, 50, 40))
+    told = srx("upscale a.avif a.png -m bicubic -s 2", code=0).err
+    assert "its crop (clean aperture) is not applied" in told
+    assert read_pixels("a.png").shape == (96, 128, 3)
+    plain = Path("plain.avif")
+    Image.fromarray(pixels).save(plain)
+    assert "crop" not in srx(f"upscale {plain} b.png -m bicubic -s 2", code=0).err
+
+
+LINE = "content credentials (C2PA) left out: they hold for the original's pixels"
+
+
+def box(kind, content):
+    return struct.pack(">I4s", len(content) + 8, kind) + content
+
+
+MANIFEST = box(
+    b"jumb",
+    box(b"jumd", b"c2pa\0\x11\0\x10\x80\0\0\xaa\0\x38\x9b\x71\x03c2pa\0"),
+)
+"""An empty store of manifests, by the specification C2PA 2.1, 11.1.4."""
+POINTER = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
+    b'xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    b'xmlns:dcterms="http://purl.org/dc/terms/" '
+    b'dcterms:provenance="https://example.com/manifest.c2pa"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def insert_manifest(name, data, manifest):
+    """Put a manifest where each format has it."""
+    if name.endswith(".jpg"):
+        content = b"JP\0\1\0\0\0\1" + manifest
+        segment = b"\xff\xeb" + struct.pack(">H", len(content) + 2) + content
+        return data[:20] + segment + data[20:]
+    if name.endswith(".png"):
+        checksum = struct.pack(">I", zlib.crc32(b"caBX" + manifest))
+        chunk = struct.pack(">I", len(manifest)) + b"caBX" + manifest + checksum
+        return data[:33] + chunk + data[33:]
+    padded = manifest + b"\0" * (len(manifest) % 2)
+    data += b"C2PA" + struct.pack("<I", len(manifest)) + padded
+    return data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+def test_credentials_are_told_of_and_left_out(srx, astronaut, name):
+    Image.fromarray(astronaut[:32, :40]).save(name, lossless=True)
+    Path(name).write_bytes(insert_manifest(name, Path(name).read_bytes(), MANIFEST))
+    told = srx(f"upscale {name} out -m bicubic -s 2", code=0).err
+    assert LINE in told
+    assert "camera's maker" not in told
+    assert b"c2pa" not in Path("out", name).read_bytes()
+
+
+def test_a_pointer_to_credentials_elsewhere_does_not_stay(srx, astronaut):
+    Image.fromarray(astronaut[:32, :40]).save("a.jpg", xmp=POINTER)
+    told = srx("upscale a.jpg out -m bicubic -s 2", code=0).err
+    assert LINE in told
+    assert b"manifest.c2pa" not in Path("out/a.jpg").read_bytes()
+
+
+def test_previews_of_cameras_are_no_further_pictures(tmp_path):
+    path = tmp_path / "a.jpg"
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "red", "blue")]
+    frames[0].save(path, "MPO", save_all=True, append_images=frames[1:])
+    data = bytearray(path.read_bytes())
+    assert open_picture(path).frames == 3
+    # attributes of the second entry behind the tag of entries: a large thumbnail
+    index = data.index(b"MPF\0") + 4
+    order = "<" if data[index : index + 2] == b"II" else ">"
+    tag = data.index(struct.pack(order + "HH", 0xB002, 7), index)
+    (at,) = struct.unpack_from(order + "I", data, tag + 8)
+    struct.pack_into(order + "I", data, index + at + 16, 0x010002)
+    path.write_bytes(data)
+    assert open_picture(path).frames == 2
+    struct.pack_into(order + "I", data, index + at + 32, 0x010001)
+    path.write_bytes(data)
+    assert open_picture(path).frames == 1
+    assert not read_photograph(path).warnings
+
+
+def test_the_main_picture_of_heic_may_be_any_of_them(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    path = tmp_path / "a.heic"
+    pictures = pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red"))
+    pictures.add_from_pillow(Image.new("RGB", (64, 64), "blue"))
+    pictures.save(path, primary_index=1, quality=90)
+    photograph = read_photograph(path)
+    assert photograph.pixels[32, 32, 2] > 200
+    assert "holds 2 pictures: only the main one is used" in photograph.warnings

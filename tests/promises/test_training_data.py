@@ -80,7 +80,7 @@ def test_lr_pictures_of_the_scale_are_read_as_such(train, tmp_path, hr, lr):
     assert "LR pictures are read from files" in result.err
 
 
-def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(train, tmp_path):
+def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(train):
     write("LR/X2", NAMES, 32)
     write("LR/X4", NAMES, 16)
     result = train("LR")
@@ -115,14 +115,6 @@ def test_lr_twins_beside_their_pictures_are_refused(srx, train, tmp_path, patter
     ):
         assert result.code == 2
         assert words in result.err
-
-
-def test_an_hr_set_with_its_lr_folder_is_still_evaluated(srx, tmp_path):
-    data = tmp_path / "data"
-    write(data / "HR", NAMES[:1], 32)
-    write(data / "LR_bicubic" / "X2", ["0801x2"], 16)
-    result = srx("eval -m bicubic -s 2 --data data --metrics psnr --no-cost", code=0)
-    assert "LR: read from files" in result.out
 
 
 def test_pairs_that_show_different_things_are_left_out_by_name(train, srx):

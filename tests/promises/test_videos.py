@@ -1,8 +1,10 @@
-"""Videos keep their frames, times, sound and colours; interrupted runs go on."""
+"""Videos keep their frames, times, sound and colours, in little memory; interrupted runs go on."""
 
 from __future__ import annotations
 
+import gc
 import math
+import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +16,12 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.films.reading import open_video
-from srcli.imaging.films.writing import SegmentEncoder
+from srcli.imaging.films.writing import (
+    SegmentEncoder,
+    Segments,
+    choose_animation_encoding,
+    choose_encoding,
+)
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
@@ -33,6 +40,7 @@ from tests.fixtures.clips import (
     yuv_of,
 )
 from tests.fixtures.files import json_lines, names_in
+from tests.promises.test_films import ENTRY, box, change_clip
 
 SMALL = "-m bicubic -s 2"
 WRITING = "srcli.imaging.films.writing."
@@ -339,3 +347,173 @@ def test_auto_looks_at_a_few_frames(tmp_path):
     frames = [av.VideoFrame.from_ndarray(noise).reformat(format="yuv420p")] * 4
     path = write_clip(tmp_path / "b.mp4", frames)
     assert choose_video_model(path, options)[0] == "g-idrn-photo"
+
+
+def test_colours_lie_where_the_standard_says(srx):
+    width, height = 32, 24
+    slope = 3.5  # levels of Cb a pixel
+    frame = av.VideoFrame(width, height, "yuv420p")
+    cb = np.zeros((12, frame.planes[1].line_size), np.uint8)
+    cb[:, :16] = np.round(72 + slope * 2 * np.arange(16))  # beside each second pixel
+    frame.planes[1].update(cb.tobytes())
+    for plane, value in ((0, 120), (2, 128)):
+        size = frame.planes[plane].buffer_size
+        frame.planes[plane].update(bytes([value]) * size)
+    write_clip("a.mp4", [frame] * 2, options={"qp": "0"})
+    for scale in (2, 4):
+        target = f"{scale}.mp4"
+        srx(f"upscale a.mp4 {target} -m bicubic --quality 100 -s {scale}", code=0)
+        with av.open(target) as clip:
+            planes = next(clip.decode(video=0)).to_ndarray().astype(float)
+        rows, columns = height * scale, width * scale
+        chroma = planes[rows : rows * 5 // 4].reshape(rows // 2, columns // 2)
+        numbers = np.arange(columns // 8, columns * 3 // 8)
+        places = (2 * numbers + 0.5) / scale - 0.5  # in pixels of the input
+        found = (chroma[rows // 4, numbers] - 72) / slope
+        assert abs((found - places).mean()) * scale < 0.2
+
+
+@pytest.mark.parametrize(
+    ("matrix", "name"),
+    [(8, "YCgCo"), (10, "constant luminance"), (11, "SMPTE 2085"), (14, "ICtCp")],
+)
+def test_colours_that_are_not_read_are_refused(srx, matrix, name):
+    frames = [flat_frame((120, 128, 128), fmt="yuv444p")] * 2
+    write_clip("a.mp4", frames, colorspace=matrix)
+    for words in ("b.mp4", "b.mp4 --dry-run"):
+        result = srx(f"upscale a.mp4 {words}", SMALL, code=2)
+        assert f"stored by {name}," in result.err + result.out
+    assert names_in() == ["a.mp4"]
+
+
+THREADS = Path("/proc/self/task")
+LENGTH = 45
+"""Frames, less than those of a segment."""
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """A film, while Python does not look for circles: nothing may need that to be freed."""
+    path = write_clip(tmp_path / "a.mp4", gray_frames(LENGTH))
+    gc.collect()
+    gc.disable()
+    yield Path(path)
+    gc.enable()
+
+
+def living_frames():
+    return sum(isinstance(tracked, av.VideoFrame) for tracked in gc.get_objects())
+
+
+def test_frames_that_are_read_are_let_go(clip):
+    before = living_frames()
+    most = 0
+    with open_video(clip) as video:
+        for number, _ in enumerate(video.frames()):
+            if number % 11 == 10:  # counting takes long
+                most = max(most, living_frames() - before)
+    assert most < 10
+
+
+@pytest.mark.skipif(not THREADS.exists(), reason="threads are counted by Linux's /proc")
+def test_threads_do_not_grow_with_the_frames(clip):
+    counts = []
+    with open_video(clip) as video:
+        encoding = choose_encoding(video, "mp4", (24, 32), None)
+        encoder = SegmentEncoder(encoding, Segments(clip.with_name("b.mp4")))
+        for frame in video.frames():
+            encoder.encode(frame)
+            counts.append(len(list(THREADS.iterdir())))
+    assert len(counts) == LENGTH
+    assert counts[-1] <= counts[2] + 4
+
+
+@pytest.mark.parametrize(
+    ("size", "ahead"),
+    [((1080, 1920), "40"), ((2160, 3840), "10"), ((8640, 15360), "4")],
+)
+def test_encoders_look_less_far_ahead_where_frames_are_large(size, ahead):
+    # 40 is x264's own default, `x264 --fullhelp`
+    encoding = choose_animation_encoding(Path("a.gif"), "mp4", size, None)
+    assert encoding.settings["options"]["rc-lookahead"] == ahead
+
+
+def dolby_vision(profile, compatibility):
+    """Content of a box ``dvcC``: version 1.0, level 6, with a base layer and its data."""
+    profile_and_layers = struct.pack(">H", profile << 9 | 6 << 3 | 0b101)
+    return bytes([1, 0]) + profile_and_layers + bytes([compatibility << 4]) + bytes(19)
+
+
+def copy_clip(source, target):
+    with av.open(source) as clip, av.open(target, "w") as output:
+        stream = clip.streams.video[0]
+        copied = output.add_stream_from_template(stream)
+        for packet in clip.demux(stream):
+            if packet.size:
+                packet.stream = copied
+                output.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("profile", "compatibility", "name", "code"),
+    [(5, 0, "a.mp4", 2), (5, 0, "a.mkv", 2), (8, 4, "a.mp4", 0), (10, 1, "a.mp4", 0)],
+)
+def test_colours_for_dolby_vision_alone_are_refused(
+    srx, profile, compatibility, name, code
+):
+    write_clip("a.mp4", gray_frames(2))
+    added = box(b"dvcC", dolby_vision(profile, compatibility))
+    change_clip("a.mp4", ENTRY, lambda boxes: boxes + added)
+    if name != "a.mp4":
+        copy_clip("a.mp4", name)
+    told = srx(f"upscale {name} out.mp4", SMALL, code=code).err
+    assert ("stored for Dolby Vision alone" in told) == (code == 2)
+
+
+def test_the_other_eye_of_spatial_video_is_told(srx):
+    write_clip("a.mp4", gray_frames(2))
+    eyes = box(b"eyes", box(b"stri", bytes(4), b"\3"), box(b"hero", bytes(4), b"\1"))
+    change_clip("a.mp4", ENTRY, lambda boxes: boxes + box(b"vexu", eyes))
+    told = srx("upscale a.mp4 out.mp4", SMALL, code=0).err
+    assert "the picture of the other eye (spatial video) is left out" in told
+    with av.open("out.mp4") as clip:
+        side_data: Any = next(clip.decode(video=0)).side_data
+        assert "STEREO3D" not in [data.type.name for data in side_data]
+
+
+def test_the_aspect_is_that_of_the_first_frame(srx):
+    """H.264 of a broadcast that goes on in another aspect, which FFmpeg tells from the start."""
+    parts = b""
+    for number, aspect in enumerate(("12/11", "16/11")):
+        starts = range(6 * number * STEP, (6 * number + 6) * STEP, STEP)
+        write_clip(
+            "part.ts",
+            gray_frames(6),
+            starts,
+            options={"bf": "0"},
+            sample_aspect_ratio=Fraction(aspect),
+        )
+        parts += Path("part.ts").read_bytes()
+    Path("a.ts").write_bytes(parts)
+    told = srx("upscale a.ts out.mkv", SMALL, code=0).err
+    assert "fitted into the first size" in told
+    with av.open("out.mkv") as clip:
+        assert clip.streams.video[0].sample_aspect_ratio == Fraction(12, 11)
+
+
+def test_tracks_of_data_are_told_by_their_titles(srx):
+    write_clip("clip.mp4", gray_frames(2))
+    with av.open("clip.mp4") as clip, av.open("a.mp4", "w") as output:
+        video = output.add_stream_from_template(clip.streams.video[0])
+        data = output.add_data_stream("bin_data")
+        data.metadata["handler_name"] = "GoPro MET"
+        for packet in clip.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                output.mux(packet)
+        telemetry = av.Packet(b"DEVC")
+        telemetry.stream = data
+        telemetry.pts = telemetry.dts = 0
+        output.mux(telemetry)
+    told = srx("upscale a.mp4 out.mp4", SMALL, code=0).err
+    assert "(GoPro MET) left out" in told

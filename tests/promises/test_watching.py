@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.inference import pools
+from srcli.inference import engines
 from srcli.models.loading import load_model
 from srcli.models.weights import weights_path
 from srcli.pipelines.upscale import run
@@ -106,8 +106,8 @@ def test_the_model_is_loaded_once(watched, monkeypatch):
         made.append(arguments)
         return load_model(*arguments, **options)
 
-    monkeypatch.setattr(pools, "load_model", count)
-    pools._kept_pool.cache_clear()
+    monkeypatch.setattr(engines, "load_model", count)
+    engines._kept_pool.cache_clear()
     picture("a.png")
     watched(nothing, lambda: picture("b.png"), nothing)
     assert len(made) == 1

@@ -10,7 +10,7 @@ from torch import nn
 
 from srcli.errors import RecipeError
 from srcli.layers.network import Network
-from srcli.losses.features import ContrastiveLoss
+from srcli.losses import ContrastiveLoss
 from srcli.recipes.training import LossTerm, Optimizer, Schedule, Stage
 from srcli.training.steps import Numerics, StepContext, SupervisedStep, make_step
 

@@ -18,9 +18,9 @@ from PIL import Image
 from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
+from srcli.files import open_input
 from srcli.imaging.files import isobmff
 from srcli.imaging.files.formats import describe_other_kind, format_of_content
-from srcli.input_files import open_input
 from srcli.supervision import reading
 from srcli.threads import warnings_collected
 

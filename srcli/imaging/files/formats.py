@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from srcli.input_files import open_input, shipped_text
+from srcli.files import format_table, open_input, picture_suffixes, shipped_text
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _read_format(name: str, row: dict[str, Any]) -> Format:
     return Format(name, **values)
 
 
-_TABLE = tomllib.loads(shipped_text("formats.toml", "srcli.imaging.files"))
+_TABLE = format_table()
 FORMATS = {name: _read_format(name, row) for name, row in _TABLE["format"].items()}
 """The formats that can be written, by name."""
 _STARTS: dict[str, str] = _TABLE["starts"]
@@ -65,12 +65,7 @@ READ_ONLY: dict[str, list[str]] = _TABLE["read_only"]
 """Suffixes of the formats that can only be read, by name."""
 
 
-def _suffixes_of(kind: str) -> chain[str]:
-    """Return the suffixes of all formats of which a property is true."""
-    return chain(*(form.suffixes for form in FORMATS.values() if getattr(form, kind)))
-
-
-READABLE_SUFFIXES = frozenset(chain(*READ_ONLY.values(), _suffixes_of("is_picture")))
+READABLE_SUFFIXES = picture_suffixes()
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""
 INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
@@ -82,7 +77,8 @@ ARCHIVE_SUFFIXES = frozenset({".cbz", ".zip", ".cbr"})
 """Lower-case suffixes of zips whose pictures are enlarged; ``.cbr`` is mostly packed by RAR."""
 VIDEO = "video"
 """Format of a ``Picture`` that is a video, whatever its container."""
-VIDEO_SUFFIXES = frozenset(chain(_TABLE["suffixes"]["videos"], _suffixes_of("video")))
+_WRITTEN_VIDEOS = [form.suffixes for form in FORMATS.values() if form.video]
+VIDEO_SUFFIXES = frozenset(chain(_TABLE["suffixes"]["videos"], *_WRITTEN_VIDEOS))
 """Lower-case suffixes of videos, which need ``srcli[video]``."""
 VIDEO_EXTRA = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""

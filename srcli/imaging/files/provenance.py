@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from srcli.errors import PictureError
-from srcli.input_files import checksum, open_input
+from srcli.files import checksum, open_input
 
 NAME = "srx"
 _SAMPLE_BYTES = 2**13

@@ -24,12 +24,17 @@ from typing import IO, ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from srcli.disks import explain_os_error
 from srcli.errors import PictureError
-from srcli.files import hidden_name, lock_file, replacing, write_whole
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.files import (
+    checksum,
+    explain_os_error,
+    hidden_name,
+    lock_file,
+    replacing,
+    write_whole,
+)
+from srcli.imaging.files.gdal import gdal_errors, reason_of
 from srcli.imaging.pixels.arrays import Array, release, reserve
-from srcli.input_files import checksum
 
 _PLAN = "plan.json"
 _LOCK = "lock"

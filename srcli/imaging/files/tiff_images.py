@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
-from srcli.imaging.files.tiff_blocks import BLOCK_TAGS, BlockGrid, positions_of
 from srcli.imaging.files.tiff_directories import (
     LONG,
     LONG8,
@@ -24,7 +23,13 @@ from srcli.imaging.files.tiff_directories import (
     read_directory,
     read_start,
 )
-from srcli.imaging.files.tiff_pages import MASK, REDUCED
+from srcli.imaging.files.tiff_pages import (
+    BLOCK_TAGS,
+    MASK,
+    REDUCED,
+    BlockGrid,
+    positions_of,
+)
 
 Numbers = NDArray[np.uint64]
 

@@ -1,18 +1,25 @@
-"""Join the segments of a video with sound, subtitles, chapters and marks of its source."""
+"""Join the segments of a video with sound, subtitles, chapters and marks of its source.
+
+Sound is converted without loss for containers that do not hold its kind, such as that of
+old phones and DVDs. Chapters of Matroska are read here as well: FFmpeg gives one list of
+them, of a name each.
+"""
 
 from __future__ import annotations
 
 import heapq
 import io
+import os
 import struct
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.films.chapters import lost_of_chapters
+from srcli.files import open_input
 from srcli.imaging.films.clock import Clock
 from srcli.imaging.films.mov_boxes import (
     MovBoxes,
@@ -20,9 +27,8 @@ from srcli.imaging.films.mov_boxes import (
     write_mov_boxes,
 )
 from srcli.imaging.films.reading import Video, open_video, reading_video
-from srcli.imaging.films.sound import LAYOUTS, SoundConversion, convert_sound
 from srcli.imaging.films.writing import Encoding, Segments
-from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs.writing import new_file
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -313,3 +319,151 @@ def _encoded_packets(
 
 def _decoding_time(packet: AnyPacket) -> Fraction:
     return (packet.dts or packet.pts or 0) * packet.time_base
+
+
+_SEGMENT = 0x18538067
+_CHAPTERS = 0x1043A770
+_EDITION = 0x45B9
+_ATOM = 0xB6
+_DISPLAY = 0x80
+_LANGUAGE = 0x437C
+_LONGEST_HEADER = 12
+"""Bytes of a number and a size."""
+
+Span = tuple[int, int]
+"""Where the content of an element begins and ends in the file."""
+
+
+def lost_of_chapters(path: Path) -> list[str]:
+    """Name what is not copied of the chapters of a Matroska file, in words."""
+    lost = []
+    with open_input(path) as stream:
+        file = (0, stream.seek(0, os.SEEK_END))
+        segments = _children(stream, [file], _SEGMENT)
+        chapters = _children(stream, segments, _CHAPTERS)
+        editions = _children(stream, chapters, _EDITION)
+        atoms = _children(stream, editions, _ATOM)
+        if len(editions) > 1:
+            lost.append("bounds between editions")  # all become one list
+        inner = _children(stream, atoms, _ATOM)
+        if inner:
+            lost.append("chapters within chapters")
+            atoms += inner
+        names = [_children(stream, [atom], _DISPLAY) for atom in atoms]
+        if any(len(displays) > 1 for displays in names):
+            lost.append("names in further languages")
+        for displays in names:
+            for display in displays:
+                languages = _children(stream, [display], _LANGUAGE)
+                texts = [_content(stream, language) for language in languages]
+                if texts != [b"und"]:  # without one it is English
+                    return [*lost, "languages of names"]
+    return lost
+
+
+def _content(stream: IO[bytes], span: Span) -> bytes:
+    start, end = span
+    stream.seek(start)
+    return stream.read(min(end - start, _LONGEST_HEADER)).rstrip(b"\0")
+
+
+def _children(stream: IO[bytes], parents: Iterable[Span], wanted: int) -> list[Span]:
+    """Return the elements of a kind that stand directly inside others."""
+    children = []
+    for start, end in parents:
+        while start < end:
+            stream.seek(start)
+            head = stream.read(_LONGEST_HEADER).ljust(_LONGEST_HEADER, b"\0")
+            id_length = 9 - head[0].bit_length()
+            size_length = 9 - head[id_length].bit_length()
+            if id_length > 4 or size_length > 8:
+                break
+            largest = (1 << 7 * size_length) - 1
+            content = start + id_length + size_length
+            size = int.from_bytes(head[id_length : content - start]) & largest
+            if size == largest:  # unknown
+                size = end - content
+            start = content + size
+            if int.from_bytes(head[:id_length]) == wanted:
+                children.append((content, min(start, end)))
+    return children
+
+
+LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
+"""Layouts of sound by FFmpeg's names where none is stated, as in AVI; mp4 needs one for PCM."""
+_ENCODERS = {"matroska": "flac", "mp4": "alac", "mov": "alac"}
+"""Kinds without loss by FFmpeg's names of containers; WebM holds none."""
+_WORKING_FORMATS = {
+    "flac": ("s16", "s32"),
+    "alac": ("s16p", "s32p"),
+    "pcm": ("s16", "s32"),
+}
+"""Formats of samples of up to 16 bits, and of more, that encoders take."""
+
+
+class SoundConversion:
+    """Decodes the sound of one stream, and encodes it as another one."""
+
+    def __init__(self, stream: Any, copy: Any, sample_format: str) -> None:  # noqa: ANN401 - of PyAV
+        from av import AudioResampler
+
+        context = copy.codec_context
+        self.name = context.name
+        self._stream = stream
+        self._copy = copy
+        self._resampler = AudioResampler(
+            sample_format, context.layout, context.sample_rate
+        )
+
+    def convert(self, packet: AnyPacket) -> list[AnyPacket]:
+        """Return the packets that are complete with this one."""
+        packets = []
+        for decoded in self._stream.codec_context.decode(packet):
+            for frame in self._resampler.resample(decoded):
+                packets += self._encode(frame)
+        return packets
+
+    def finish(self) -> list[AnyPacket]:
+        """Return the packets that are left."""
+        packets = []
+        for frame in self._resampler.resample(None):
+            packets += self._encode(frame)
+        return [*packets, *self._encode(None)]
+
+    def _encode(self, frame: Any) -> list[AnyPacket]:  # noqa: ANN401 - of PyAV
+        packets = self._copy.encode(frame)
+        return [packet for packet in packets if packet.size]
+
+
+def convert_sound(
+    stream: Any,  # noqa: ANN401 - of any type
+    output: OutputContainer,
+) -> SoundConversion | None:
+    """Add a stream for sound that is converted; None where that is not possible."""
+    import av
+
+    context = getattr(stream, "codec_context", None)
+    muxer = output.format.name
+    if stream.type != "audio" or context is None or muxer not in _ENCODERS:
+        return None
+    is_pcm = context.name.startswith("pcm_")
+    encoder = "pcm" if is_pcm else _ENCODERS[muxer]
+    decoded = getattr(context.format, "name", "")
+    is_deep = decoded.startswith(("s32", "s64", "dbl"))
+    if is_pcm and decoded.startswith("flt"):
+        is_deep = True
+    sample_format = _WORKING_FORMATS[encoder][is_deep]
+    if is_pcm:
+        encoder = "pcm_s24le" if is_deep else "pcm_s16le"
+    layout = LAYOUTS.get(context.layout.name, context.layout.name)
+    try:
+        copy: Any = output.add_stream(encoder, rate=context.sample_rate)
+        copy.codec_context.layout = layout
+        copy.codec_context.format = sample_format
+        if encoder == "flac" and is_deep:
+            copy.codec_context.options = {"strict": "experimental"}
+    except (ValueError, av.FFmpegError):
+        return None
+    copy.metadata.update(stream.metadata)
+    copy.disposition = stream.disposition
+    return SoundConversion(stream, copy, sample_format)

@@ -14,11 +14,11 @@ from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from srcli.files import open_input
 from srcli.imaging.files.isobmff import find_box, split_boxes, walk
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.pixels.arrays import Size
-from srcli.input_files import open_input
+from srcli.imaging.pixels.geometry import PixelMap
 
 _LARGEST = {b"moov": 2**28, b"uuid": 2**24}
 """Bytes of boxes that are read, by their kinds."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
 from srcli.imaging.films.clock import Clock
@@ -25,7 +26,6 @@ from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, Size
-from srcli.input_files import open_input
 from srcli.quantities import format_duration
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from srcli.errors import PictureError
-from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.files import parse_text
 from srcli.imaging.pixels.arrays import Size
-from srcli.input_files import parse_text
+from srcli.imaging.pixels.geometry import PixelMap
 
 _SIZE = re.compile(r'\b(Physical)?Size([XY])="(\d+\.?\d*(?:[eE][+-]?\d+)?)"')
 

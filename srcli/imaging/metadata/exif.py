@@ -1,15 +1,23 @@
-"""EXIF blocks: read, packed, and edited in place, so that makers' notes stay where they are."""
+"""EXIF blocks: read, packed, and edited in place, so that makers' notes stay where they are.
+
+The orientation that they state, XMP may state as well.
+"""
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 
 from PIL.ExifTags import Base
 
+from srcli.files import open_input
 from srcli.imaging.files.tiff_directories import (
     LONG,
+    SHORT,
     TEXT,
     ByteSource,
     DirectoryForm,
@@ -163,3 +171,47 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
         if tag == Base.Software or tag not in block.main:
             entries[tag] = Entry(TEXT, text.encode() + b"\0")
     return block.edited(entries)
+
+
+XMP_ORIENTATION = re.compile(
+    rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""
+)
+"""The property of an XMP packet; its value is the second group."""
+_LARGEST_SIDECAR = 2**22
+"""Bytes in which the orientation is looked for."""
+
+
+def stated_orientation(exif: bytes | None, xmp: bytes | None) -> int:
+    """Return the orientation of the stored pixels, 1 to 8; 1 if neither block states one."""
+    return _exif_orientation(exif) or xmp_orientation(xmp or b"") or 1
+
+
+def sidecar_orientation(path: Path) -> int | None:
+    """Return the orientation by the sidecar ``a.jpg.xmp`` of a picture; None for none."""
+    for suffix in (".xmp", ".XMP"):
+        with suppress(OSError), open_input(Path(f"{path}{suffix}")) as stream:
+            return xmp_orientation(in_utf8(stream.read(_LARGEST_SIDECAR)))
+    return None
+
+
+def in_utf8(xmp: bytes) -> bytes:
+    """Return a sidecar of UTF-16 in UTF-8, which XML without a declaration is in; others as is."""
+    if not xmp.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return xmp
+    text = xmp.decode("utf-16", "replace")
+    return re.sub(r"^<\?xml.*?\?>", "", text).encode()
+
+
+def xmp_orientation(xmp: bytes) -> int | None:
+    """Return the orientation by an XMP packet; None if it states none."""
+    match = XMP_ORIENTATION.search(xmp)
+    return int(match[2]) if match else None
+
+
+def _exif_orientation(exif: bytes | None) -> int | None:
+    """Return the orientation by an EXIF block; None if it states none, or is damaged."""
+    entry = read_main(exif).get(Base.Orientation)
+    if entry is None or entry.tiff_type not in (SHORT, LONG):
+        return None
+    stated = int(entry.numbers[0])
+    return stated if 1 <= stated <= 8 else 1

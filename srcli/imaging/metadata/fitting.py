@@ -18,7 +18,7 @@ from srcli.imaging.files.tiff_directories import (
 )
 from srcli.imaging.metadata import descriptions, exif, xmp
 from srcli.imaging.metadata.embedded import DAMAGED_EXIF, Metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.pixels.geometry import PixelMap
 
 # No longer true once it is upscaled.
 _EXIF_SIZES = (

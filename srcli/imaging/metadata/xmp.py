@@ -15,13 +15,13 @@ from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
+from srcli.imaging.metadata.exif import XMP_ORIENTATION
 from srcli.imaging.metadata.left_out import (
     CREDENTIALS_LEFT_OUT,
     HDR_LEFT_OUT,
     VIDEO_LEFT_OUT,
 )
-from srcli.imaging.metadata.orientation import XMP_ORIENTATION
-from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.pixels.geometry import PixelMap
 
 DEPTH_LEFT_OUT = "depth map left out"
 

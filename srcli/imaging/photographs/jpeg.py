@@ -20,8 +20,8 @@ from srcli.imaging.metadata.embedded import (
     read_comment,
 )
 from srcli.imaging.metadata.left_out import VIDEO_LEFT_OUT, note_aspect
-from srcli.imaging.photographs import pillow, size_checks
-from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs import pillow
+from srcli.imaging.photographs.photograph import Picture, check_pixels
 
 _HEAD = 2**20
 """Bytes that are read at first; most files have their segments in them."""
@@ -63,7 +63,7 @@ def read_jpeg_header(path: Path, stream: IO[bytes]) -> Picture:
         notes.append("values of 12 bits stretched to 16")
     elif bits != 8 or channels not in (1, 3, 4):
         raise ValueError(f"{bits}-bit values in {channels} channels")
-    size_checks.check_pixels(path, height * width, stream, "jpg")
+    check_pixels(path, height * width, stream, "jpg")
     if channels == 4:
         notes.append("CMYK converted to RGB")
     resources = _read_resources(segments)

@@ -1,14 +1,24 @@
-"""The header of a picture file, and the pixels of a photograph."""
+"""The header of a picture file, and the pixels of a photograph.
+
+What a header claims is compared with the bytes of its file before any memory is taken: a
+few can claim gigabytes. No compression makes more of a byte than is said here, so that
+nothing is decoded.
+"""
 
 from __future__ import annotations
 
+import os
+import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+from srcli.imaging.files import tiff_pages
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.metadata.embedded import NO_METADATA, Metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.pixels.arrays import Array, Size
+from srcli.imaging.pixels.geometry import PixelMap
 
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of
@@ -110,3 +120,45 @@ class Photograph:
     """As they are stored, until they are fitted to the pixels of an output."""
     warnings: tuple[str, ...] = ()
     """Losses of reading the file, in words for the user."""
+
+
+PIXEL_RATIOS = {
+    "jpg": 1024,  # a block of 64 takes a bit at least
+    "bmp": 2**14,  # a run may leave out 255 rows by four bytes
+    "tga": 64,  # runs of 128 take two bytes
+    "dds": 2,  # a block of 16 takes 8 bytes
+    "pbm": 8,  # bits, or texts
+}
+"""Most pixels that one byte of a file of these formats holds."""
+
+
+def check_pixels(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
+    """Refuse a file of ``PIXEL_RATIOS`` with fewer bytes than its pixels need at least."""
+    size = stream.seek(0, os.SEEK_END)
+    ratio: float = PIXEL_RATIOS[name]
+    if name == "bmp":
+        stream.seek(14)
+        header = stream.read(20).ljust(20, b"\0")
+        length, _, _, _, bits, packing = struct.unpack("<IiiHHI", header)
+        if length >= 40 and packing in (0, 3) and bits:
+            ratio = 8 / bits
+    _check_pixel_count(path, pixels, size * ratio, size)
+
+
+def check_png(path: Path, sides: Collection[Size], bits: int, size: int) -> None:
+    """Refuse a PNG file of so many bytes that cannot hold pictures of these widths and heights."""
+    needed = 0
+    pixels = 0
+    for width, height in sides:
+        needed += (-(-width * bits // 8) + 1) * height
+        pixels += width * height
+    if needed > size * tiff_pages.DEFLATE_RATIO:
+        _check_pixel_count(path, pixels, 0, size)
+
+
+def _check_pixel_count(path: Path, pixels: int, most: float, size: int) -> None:
+    """Refuse a file with more than the most pixels that its bytes can hold."""
+    if pixels > most:
+        raise tiff_pages.truncated_file(
+            path, f"{size:,} bytes cannot hold its {pixels:,} pixels"
+        )

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
+from srcli.files import open_input
 from srcli.imaging.files import isobmff
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
 from srcli.imaging.metadata import colour_spaces
@@ -28,10 +29,9 @@ from srcli.imaging.metadata.embedded import (
     Metadata,
     read_comment,
 )
-from srcli.imaging.photographs import dds, gif, jxl, size_checks
-from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs import dds, jxl
+from srcli.imaging.photographs.photograph import PIXEL_RATIOS, Picture, check_pixels
 from srcli.imaging.pixels.arrays import Array, empty_array, release
-from srcli.input_files import open_input
 
 Reader = Callable[[IO[bytes]], Image.Image]
 _READERS = {
@@ -129,8 +129,8 @@ def load(image: Image.Image) -> None:
 def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a file that ``open_image`` opens."""
     image, messages = open_image(name, stream)
-    if name in size_checks.PIXEL_RATIOS:
-        size_checks.check_pixels(path, math.prod(image.size), stream, name)
+    if name in PIXEL_RATIOS:
+        check_pixels(path, math.prod(image.size), stream, name)
     notes = [*messages]
     info = image.info
     stream.seek(0)
@@ -154,7 +154,7 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     xmp = info.get("xmp") or None
     # which Pillow does not hand out
     if xmp is None and name == "gif":
-        xmp = gif.read_xmp(stream)
+        xmp = _read_gif_xmp(stream)
     elif xmp is None and name == "jxl":
         xmp = jxl.read_xmp(stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
@@ -348,3 +348,19 @@ def _transform_to_srgb(
                 ImageCms.Flags.BLACKPOINTCOMPENSATION,
             )
     return None
+
+
+_GIF_XMP_START = b"!\xff\x0bXMP DataXMP"
+_GIF_XMP_END = b"\1\xff\xfe\xfd"
+"""How the trailer begins by which readers of blocks find the end of the packet."""
+_LARGEST_XMP = 2**24
+
+
+def _read_gif_xmp(stream: IO[bytes]) -> bytes | None:
+    """Return the XMP packet of a GIF file, which stands there in one piece; None without."""
+    stream.seek(0)
+    _, start, behind = stream.read().partition(_GIF_XMP_START)
+    packet, end, _ = behind.partition(_GIF_XMP_END)
+    if not start or not end or len(packet) > _LARGEST_XMP:
+        return None
+    return packet or None

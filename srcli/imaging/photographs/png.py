@@ -16,7 +16,7 @@ from itertools import starmap
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging.metadata import colour_spaces, texts
+from srcli.imaging.metadata import by_format, colour_spaces
 from srcli.imaging.metadata.embedded import (
     EXIF_PREFIX,
     ColourSpace,
@@ -24,8 +24,8 @@ from srcli.imaging.metadata.embedded import (
     profile_fits,
 )
 from srcli.imaging.metadata.left_out import note_aspect
-from srcli.imaging.photographs import size_checks, vips
-from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs import vips
+from srcli.imaging.photographs.photograph import Picture, check_png
 from srcli.imaging.pixels.arrays import Array, Size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -50,17 +50,17 @@ def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
             continue
         chunks.setdefault(kind, content)
-        if kind in texts.TEXT_CHUNKS:
+        if kind in by_format.TEXT_CHUNKS:
             text_chunks.append((kind, content))
         elif kind == b"fcTL":
             frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
-    written = texts.read_texts(text_chunks, notes)
+    written = by_format.read_texts(text_chunks, notes)
     width, height, depth, colour, *_ = struct.unpack(
         ">IIBBBBB", chunks.get(b"IHDR", b"")
     )
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
     sizes = [(width, height), *frames[1:]]
-    size_checks.check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
+    check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
     # others are 2, 3 and 6: RGB, palette, RGB with alpha
     channels = 1 if colour in (0, 4) else 3
     icc, colour_space = _read_colours(chunks, written.icc, channels, notes)
@@ -114,7 +114,7 @@ def _read_colours(
     icc = None
     if b"iCCP" in chunks:
         try:
-            icc = texts.inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
+            icc = by_format.inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
         except (IndexError, zlib.error, ValueError):
             notes.append("damaged colour profile left out")
     if not icc and b"sRGB" not in chunks:
@@ -167,7 +167,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 def pack_metadata(metadata: Metadata) -> bytes:
     """Return the chunks that hold the metadata."""
     icc = metadata.icc
-    chunks: list[texts.Chunk] = []
+    chunks: list[by_format.Chunk] = []
     colour_space = metadata.colours
     if colour_space is not None and colour_space.chunks:
         chunks += colour_space.chunks
@@ -185,9 +185,9 @@ def pack_metadata(metadata: Metadata) -> bytes:
     if metadata.exif is not None:
         chunks.append((b"eXIf", metadata.exif.removeprefix(EXIF_PREFIX)))
     if metadata.xmp is not None:
-        chunks.append(texts.text_chunk(texts.XMP_KEYWORD, metadata.xmp))
+        chunks.append(by_format.text_chunk(by_format.XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
-        chunks.append(texts.text_chunk("Software", metadata.software.encode()))
+        chunks.append(by_format.text_chunk("Software", metadata.software.encode()))
     return b"".join(starmap(pack_chunk, (*chunks, *metadata.texts)))
 
 

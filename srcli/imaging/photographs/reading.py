@@ -10,6 +10,7 @@ from typing import IO
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.files import EMPTY, open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import (
     FORMATS,
@@ -21,13 +22,12 @@ from srcli.imaging.files.formats import (
     is_video,
 )
 from srcli.imaging.metadata.embedded import profile_fits
+from srcli.imaging.metadata.exif import sidecar_orientation, stated_orientation
 from srcli.imaging.metadata.left_out import HDR_LEFT_OUT, note_marks
-from srcli.imaging.metadata.orientation import sidecar_orientation, stated_orientation
 from srcli.imaging.photographs import jp2, jpeg, pillow, png, tiff, tiff_header, vips
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, upright
 from srcli.imaging.pixels.resize import stretch_to_dtype
-from srcli.input_files import EMPTY, open_input
 
 _TURNED_BY_LIBRARY = ("heic", "jxl")
 """Formats that say themselves how pixels are turned, whose libraries do so."""

@@ -15,15 +15,15 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
-from srcli.imaging.files.tiff_blocks import BLOCKS
+from srcli.imaging.files.gdal import alias_of_file
 from srcli.imaging.files.tiff_directories import TEXT, UNDEFINED, Tags, first_number
 from srcli.imaging.files.tiff_pages import (
+    BLOCKS,
     PREMULTIPLIED,
     Page,
     read_page,
     whole_numbers,
 )
-from srcli.imaging.files.utf8_names import alias_of_file
 from srcli.imaging.metadata.colour_spaces import BRADFORD
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.photograph import Picture

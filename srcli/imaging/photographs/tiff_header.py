@@ -9,7 +9,6 @@ from typing import IO
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
-from srcli.imaging.files.tiff_blocks import check_tiff
 from srcli.imaging.files.tiff_directories import DirectoryForm, Tags, first_number
 from srcli.imaging.files.tiff_pages import (
     DAMAGED_PAGE,
@@ -19,6 +18,7 @@ from srcli.imaging.files.tiff_pages import (
     REDUCED,
     RESOLUTION,
     Page,
+    check_tiff,
     read_page,
     whole_numbers,
 )

@@ -1,9 +1,11 @@
-"""Write a photograph in any format, whole or not at all."""
+"""Write photographs in any format, and other files of pictures, whole or not at all."""
 
 from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +19,16 @@ from srcli.errors import PictureError
 from srcli.files import (
     NEW_FILE,
     FileAttributes,
+    explain_os_error,
+    remove_stale,
+    replacing,
 )
+from srcli.imaging.files.decoding import DAMAGE
 from srcli.imaging.files.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import dress_metadata, metadata_segments
 from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata
-from srcli.imaging.photographs import bmp, pillow, png, tiff_writing, vips
-from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs import pillow, png, tiff_writing, vips
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
 from srcli.imaging.pixels.resize import to_dtype, white_level
@@ -161,7 +166,7 @@ def encode_photograph(
         tiff_writing.write(stream, values, metadata)
         return
     if fmt == "bmp":
-        bmp.write(stream, values, metadata.dpi)
+        _write_bmp(stream, values, metadata.dpi)
         return
     quality = quality or FORMATS[fmt].default_quality or LOSSLESS_QUALITY
     if fmt == "jpg":
@@ -220,3 +225,70 @@ def _encode_by_pillow(
     head, mark, tail = encoded.getvalue().partition(b"colrnclx")
     points = struct.pack(">HH", *metadata.colours.cicp[:2])
     stream.writelines((head, mark, points, tail[4:]))
+
+
+_BMP_FILE_HEADER = 14
+_BMP_HEADER = 40
+_INCHES_PER_METRE = 39.3701
+_USUAL_DPI = (96.0, 96.0)
+_LARGEST_DPI = 2**16 - 1
+"""A file's resolution beyond it is taken for a mistake."""
+
+
+def _write_bmp(
+    stream: IO[bytes], values: Array, dpi: tuple[float, float] | None
+) -> None:
+    """Write a BMP into an empty file row by row: (H, W, C) uint8, gray or RGB.
+
+    Pillow would hold four bytes for each pixel of a picture.
+    """
+    height, width, channels = values.shape
+    palette = b""
+    if channels == 1:
+        palette = b"".join(
+            struct.pack("4B", gray, gray, gray, 0) for gray in range(256)
+        )
+    colour_count = len(palette) // 4
+    stride = -(-width * channels // 4) * 4
+    start = _BMP_FILE_HEADER + _BMP_HEADER + len(palette)
+    stream.write(b"BM" + struct.pack("<III", start + stride * height, 0, start))
+    if dpi is None or max(dpi) > _LARGEST_DPI:
+        dpi = _USUAL_DPI
+    per_metre = [int(side * _INCHES_PER_METRE + 0.5) for side in dpi]
+    stream.write(
+        struct.pack(
+            "<IiiHHIIiiII",
+            _BMP_HEADER,
+            width,
+            height,
+            1,  # planes
+            8 * channels,
+            0,  # no compression
+            stride * height,
+            *per_metre,
+            colour_count,
+            colour_count,
+        )
+    )
+    stream.write(palette)
+    upside_down = values[::-1, :, ::-1]  # from the bottom up, and blue first
+    for rows in strips(upside_down):
+        count = rows.stop - rows.start
+        lines = np.zeros((count, stride), np.uint8)
+        lines[:, : width * channels] = upside_down[rows].reshape(count, -1)
+        stream.write(lines.data)
+
+
+@contextmanager
+def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
+    """Replace a file by what the block writes; a PictureError names it where that fails."""
+    try:
+        with replacing(path, attributes) as stream:
+            yield stream
+        remove_stale(path)
+    except OSError as error:
+        raise PictureError(explain_os_error(path, error)) from error
+    except DAMAGE as error:
+        raise PictureError(
+            f"{path}: cannot be written ({error}); take another format"
+        ) from error

@@ -6,7 +6,7 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array, Bools, Floats
 from srcli.imaging.pixels.resize import to_dtype, white_level
-from srcli.ports.image import Wrap
+from srcli.ports import Wrap
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
 BLEED = 3

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
-from srcli.ports.image import Wrap
+from srcli.ports import Wrap
 
 STRIP = 1 << 18
 """Values processed in float64 at a time."""

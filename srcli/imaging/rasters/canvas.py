@@ -29,7 +29,7 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.files import lock_stream, synchronise
-from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.files.gdal import alias_of_folder, gdal_errors
 from srcli.imaging.files.stored_parts import open_own
 from srcli.imaging.files.tiff_directories import DirectoryForm
 from srcli.imaging.files.tiff_images import (
@@ -40,7 +40,6 @@ from srcli.imaging.files.tiff_images import (
     read_blocks,
     read_tiff,
 )
-from srcli.imaging.files.utf8_names import alias_of_folder
 from srcli.imaging.rasters.copying import copy_file, describe_mosaic
 from srcli.imaging.rasters.part_writer import encode_blank
 from srcli.imaging.rasters.parts import AppendedPart, Parts

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError
+from srcli.files import checksum, file_state, open_input, read_input
 from srcli.imaging.files.formats import (
     INDIRECT_SUFFIXES,
     RASTER_SUFFIXES,
@@ -22,7 +23,6 @@ from srcli.imaging.files.formats import (
 )
 from srcli.imaging.files.provenance import content_checksum, input_id
 from srcli.imaging.rasters.dataset_names import DatasetName, is_remote
-from srcli.input_files import checksum, file_state, open_input, read_input
 
 _DERIVED_SUFFIXES = (".ovr", ".rrd")
 """Of overviews, which are made from the pixels."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
 from srcli.imaging.files.decoding import quiet_libraries
-from srcli.imaging.files.utf8_names import alias_of_file
+from srcli.imaging.files.gdal import alias_of_file
 from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.imaging.rasters.profile import OutputProfile
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.files import parse_text, read_input
+from srcli.imaging.files.gdal import gdal_errors, reason_of
 from srcli.imaging.pixels.arrays import Bools
 from srcli.imaging.rasters.transforms import Extent, enlarge_transform
-from srcli.input_files import parse_text, read_input
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 Geometry = Mapping[str, Any]
 """A geometry, or what holds some, as GeoJSON has them."""

@@ -8,14 +8,14 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize, white_level
+from srcli.imaging.rasters.heights import unpack
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.part_writer import encode_part
 from srcli.imaging.rasters.parts import part_rows
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, has_huge_blocks
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 SAMPLE_SIDE = 64
 MOST_SAMPLES_ALONG = 8

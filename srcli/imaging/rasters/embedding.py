@@ -15,9 +15,8 @@ from PIL.ExifTags import Base
 from srcli.imaging.files.tiff_directories import read_directory, read_start
 from srcli.imaging.files.tiff_pages import RESOLUTION
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.by_format import metadata_segments
+from srcli.imaging.metadata.by_format import TEXT_CHUNKS, metadata_segments
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.texts import TEXT_CHUNKS
 from srcli.imaging.photographs import png
 from srcli.imaging.photographs.tiff_writing import write_directory
 

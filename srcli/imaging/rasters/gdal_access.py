@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from srcli.errors import PictureError
-from srcli.imaging.files import gdal_errors
+from srcli.imaging.files import gdal
 from srcli.imaging.files.decoding import decoding, quiet_libraries
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.threads import hold_setting
@@ -185,9 +185,9 @@ def _raise_gdal_error(
         raise PictureError(
             f"{path}: {failure} (it does not fit into memory)"
         ) from error
-    if not isinstance(error, gdal_errors.gdal_errors(OSError, ValueError)):
+    if not isinstance(error, gdal.gdal_errors(OSError, ValueError)):
         return
-    reason = gdal_errors.reason_of(error).removeprefix(f"{path}: ")
+    reason = gdal.reason_of(error).removeprefix(f"{path}: ")
     for words, other_advice in _ADVICE.items():
         if words in reason:
             file = path.container if isinstance(path, DatasetName) else path

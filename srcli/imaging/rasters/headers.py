@@ -14,14 +14,14 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.files import open_input
+from srcli.imaging.files.gdal import gdal_errors
 from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
 from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, keep_open
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
-from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from srcli.imaging.rasters.transforms import enlarge_transform
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.cutline import Cutline

@@ -19,12 +19,12 @@ import numpy as np
 
 from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Bools
-from srcli.imaging.pixels.samples import spread_windows
+from srcli.imaging.pixels.values import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata
 from srcli.imaging.rasters.source import has_huge_blocks, read_planes
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 MOST_SAMPLES = 2**23
 """Values that are read, all bands together; a raster of fewer is read completely."""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError
-from srcli.imaging.files.tiff_blocks import check_tiff, read_tiff_page
-from srcli.input_files import open_input
+from srcli.files import open_input
+from srcli.imaging.files.tiff_pages import check_tiff, read_tiff_page
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

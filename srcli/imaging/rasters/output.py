@@ -13,8 +13,8 @@ from pathlib import Path
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.provenance import REPEATED
 from srcli.imaging.metadata.descriptions import fit_description, names_pixel_unit
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
+from srcli.imaging.pixels.geometry import PixelMap
 from srcli.imaging.rasters.creation import (
     creation_options,
     highest_value,
@@ -32,7 +32,7 @@ from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.stale_tags import fit_tags, without_counts
 from srcli.imaging.rasters.transforms import zoom_level
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG", "mbtiles": "MBTiles"}
 """GDAL's driver for each output format of rasters."""

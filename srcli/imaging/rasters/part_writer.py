@@ -18,12 +18,12 @@ import numpy as np
 from srcli.imaging.files.stored_parts import writing_errors
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.resize import resize, white_level
+from srcli.imaging.rasters.heights import unpack
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
-from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile, is_on
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter

@@ -20,23 +20,28 @@ from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
 
-from srcli.disks import is_full
 from srcli.errors import PictureError, UsageError
 from srcli.files import (
     NEW_FILE,
     FileAttributes,
+    file_state,
+    is_full,
     move_into_place,
     remove_stale,
     synchronise,
 )
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.gdal import (
+    alias_of_folder,
+    gdal_errors,
+    readable_name,
+    reason_of,
+)
 from srcli.imaging.files.stored_parts import (
     has_unfinished_parts,
     work_beside,
     writing_errors,
 )
 from srcli.imaging.files.tiff_images import BlockGroup, read_tiff, write_tiff
-from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
 from srcli.imaging.rasters.canvas import open_canvas
 from srcli.imaging.rasters.copying import (
     MosaicFile,
@@ -50,7 +55,6 @@ from srcli.imaging.rasters.creation import copied_by_gdal, overview_factors
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OVERVIEW_SIDE, OutputProfile
-from srcli.input_files import file_state
 
 _COPY_CACHE = 2**26
 _CACHED_ROWS = 2

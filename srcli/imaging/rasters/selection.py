@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters import packed_heights
+from srcli.imaging.rasters import heights
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 _STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
 """Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""
@@ -64,7 +64,7 @@ class BandLayout:
     """Numbers in the file of bands whose whole numbers are elevation."""
     is_packed: bool = False
     """The three bands are bytes of heights, which are interpolated as one number; see
-    ``packed_heights``."""
+    ``heights``."""
     outputs: tuple[BandInfo, ...]
     """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count instead of
     theirs."""
@@ -84,7 +84,7 @@ class BandLayout:
     @property
     def smooth_dtype(self) -> str:
         """Type, by its name in numpy, of what is interpolated or goes through the network."""
-        return packed_heights.DTYPE if self.is_packed else self.dtype
+        return heights.DTYPE if self.is_packed else self.dtype
 
     @property
     def classes(self) -> Numbers:

@@ -18,6 +18,8 @@ from typing import Literal
 
 import numpy as np
 
+from srcli.files import shipped_text
+from srcli.imaging.rasters.heights import are_packed_heights
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
@@ -31,8 +33,6 @@ from srcli.imaging.rasters.measures import (
     values_outside,
     wraps_around,
 )
-from srcli.imaging.rasters.packed_heights import are_packed_heights
-from srcli.input_files import shipped_text
 
 Meaning = Literal[
     "no data", "data", "codes", "angles", "classes", "heights", "elevation", "picture"

@@ -10,15 +10,13 @@ import numpy as np
 
 from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Bools, Size
-from srcli.imaging.pixels.colour import are_gray
-from srcli.imaging.pixels.samples import spread_windows
+from srcli.imaging.pixels.values import are_gray, spread_windows
 from srcli.imaging.rasters.gdal_access import BLOCK_CACHE, keep_blocks, reading_errors
+from srcli.imaging.rasters.heights import REACH, pack, smooth_steps
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
-from srcli.imaging.rasters.packed_heights import pack
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.whole_numbers import REACH, smooth_steps
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

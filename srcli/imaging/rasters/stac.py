@@ -1,24 +1,297 @@
 """Write items of SpatioTemporal Asset Catalogs (STAC).
 
 Item specification 1.0.0, with the extensions projection 2.0.0, raster 1.1.0 and, where
-bands have names, eo 1.1.0.
+bands have names, eo 1.1.0. Footprints are as GeoJSON (RFC 7946) has them: cut at 180
+degrees. The time at which a raster was taken is that of its STAC item, its tags, its name,
+or its file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.files import write_whole
-from srcli.imaging.rasters.footprints import find_footprint
+import numpy as np
+
+from srcli.errors import PictureError
+from srcli.files import read_input, write_whole
+from srcli.imaging.files.gdal import gdal_errors
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.rasters.dataset_names import file_on_disk
 from srcli.imaging.rasters.gdal_access import open_quietly
 
 if TYPE_CHECKING:
+    from affine import Affine
     from rasterio.io import DatasetReader
 
+    from srcli.imaging.pixels.arrays import Size
     from srcli.imaging.rasters.stac_assets import StacAsset
+
+_TAGS = (
+    ("IMAGERY", "ACQUISITIONDATETIME"),  # of Maxar, Landsat, Pleiades, RapidEye ...
+    ("", "ACQUISITIONDATETIME"),
+    ("", "DATATAKE_1_DATATAKE_SENSING_START"),
+    ("", "PRODUCT_START_TIME"),
+    ("", "NITF_IDATIM"),
+    ("", "NC_GLOBAL#time_coverage_start"),
+    ("", "time_coverage_start"),
+    ("", "EXIF_DateTimeOriginal"),
+    ("ENVI", "acquisition_time"),
+    ("", "TIFFTAG_DATETIME"),
+)
+"""Namespaces and names of tags that tell it, the surest first."""
+_TIMES = re.compile(
+    r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)"
+    r"(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d+)?)?)? *(Z|UTC|[+-]\d\d:?\d\d)?"
+)
+_IN_TEXTS = (
+    ('DATE_ACQUIRED = "?([^"\n]+)', 'SCENE_CENTER_TIME = "?([^"\n]+)'),  # Landsat's MTL
+    ("<IMAGING_DATE>(.*?)<", "<IMAGING_TIME>(.*?)<"),  # DIMAP of Pleiades and SPOT
+)
+"""Expressions for date and time in the descriptions of scenes."""
+_LANDSAT = re.compile(r"L[COTEM]\d\d_\w{4}_\d{6}_(\d{8})_\d{8}_\d\d_[A-Z0-9]{2}")
+"""Names of scenes, which begin those of all their files."""
+_SENTINEL = re.compile(r"(?:S[123][ABCD]_\w+?_|T\d\d[A-Z]{3}_)(\d{8}T\d{6})(?!\d)")
+"""Names of products and of files in them, with the time at which sensing began."""
+_UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
+"""What GDAL makes of times that it cannot read."""
+_SINCE = re.compile(r"(day|hour|minute|second)s? since (.+)", re.IGNORECASE)
+"""Units of time of the CF conventions."""
+
+
+def acquisition_time(
+    dataset: DatasetReader, source: Path, asset: StacAsset | None
+) -> str:
+    """Return when a raster was taken, as RFC 3339 has it.
+
+    A file that nothing tells it of has its time on disk; PictureError for one on the
+    network.
+    """
+    if asset is not None and (time := _time_of_item(asset)):
+        return time
+    for text in _texts_that_tell(dataset, source):
+        if time := _parse_time(text):
+            return time
+    with suppress(OSError):
+        seconds = file_on_disk(source).stat().st_mtime
+        return _formatted(datetime.fromtimestamp(seconds, UTC))
+    raise PictureError(
+        f"{source}: nothing tells when it was taken, which a STAC item must say; drop --stac, or "
+        "download it"
+    )
+
+
+def _time_of_item(asset: StacAsset) -> str:
+    """Return the time of an item, or the beginning of its span."""
+    properties = asset.document.get("properties")
+    if isinstance(properties, dict):
+        for name in ("datetime", "start_datetime"):
+            time = properties.get(name)
+            if isinstance(time, str) and _parse_time(time):
+                return time
+    return ""
+
+
+def _texts_that_tell(dataset: DatasetReader, source: Path) -> Iterator[str]:
+    """Yield the texts that may tell the time, the surest first."""
+    for namespace, name in _TAGS:
+        yield dataset.tags(ns=namespace or None).get(name, "")
+    # GDAL reads the date of some versions of Landsat's MTL only
+    lines = [f"{key} = {text}" for key, text in dataset.tags(ns="IMD").items()]
+    yield _time_in("\n".join(lines))
+    yield _time_of_first_band(dataset)
+    if dataset.driver == "DIMAP":
+        yield _time_in_file(file_on_disk(source))
+    name = str(source)
+    if match := _LANDSAT.search(name):
+        # GDAL does not find the MTL of Landsat's products of level 2
+        yield _time_in_file(source.with_name(f"{match[0]}_MTL.txt")) or match[1]
+    elif match := _SENTINEL.search(name):
+        yield match[1]
+
+
+def _time_in_file(file: Path) -> str:
+    with suppress(OSError):
+        return _time_in(read_input(file).decode("utf-8", "replace"))
+    return ""
+
+
+def _time_in(text: str) -> str:
+    """Return date and time in the description of a scene; empty without one."""
+    for expressions in _IN_TEXTS:
+        matches = [re.search(expression, text) for expression in expressions]
+        words = [match[1].strip() for match in matches if match]
+        if words:
+            return " ".join(words)
+    return ""
+
+
+def _time_of_first_band(dataset: DatasetReader) -> str:
+    """Return the time for which a weather or climate model gives its first band."""
+    tags = dataset.tags(1)
+    with suppress(ValueError, OverflowError):
+        if "GRIB_VALID_TIME" in tags:
+            seconds = float(tags["GRIB_VALID_TIME"].split()[0])
+            return _formatted(datetime.fromtimestamp(seconds, UTC))
+        units = _SINCE.match(dataset.tags().get("time#units", ""))
+        if units is not None and "NETCDF_DIM_time" in tags:
+            start = datetime.fromisoformat(_parse_time(units[2]))
+            step = {f"{units[1].lower()}s": float(tags["NETCDF_DIM_time"])}
+            return _formatted(start + timedelta(**step))
+    return ""
+
+
+def _parse_time(text: str) -> str:
+    """Return a time in one of the forms of tags as RFC 3339 has it; empty for no time.
+
+    Without a zone it is that of UTC.
+    """
+    match = _TIMES.match(text.strip())
+    if match is None:
+        return ""
+    with suppress(ValueError):
+        numbers = [int(number or 0) for number in match.groups()[:6]]
+        time = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type, misc]
+        if time == _UNKNOWN:
+            return ""
+        zone = (match[7] or "").replace(":", "")
+        if zone[:1] in ("+", "-"):
+            shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
+            time -= shift if zone[0] == "+" else -shift
+        return _formatted(time)
+    return ""
+
+
+def _formatted(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_STEPS = 64
+"""Points on each edge, by which longitudes are followed around a raster."""
+_DIGITS = 9
+_ALL_AROUND = 360 - 1e-6
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Area of a raster, in degrees of WGS 84."""
+
+    geometry: dict[str, Any]
+    """A Polygon, or a MultiPolygon of the parts on both sides of 180 degrees."""
+    box: list[float]
+    """West, south, east, north; west is larger than east across 180 degrees."""
+
+
+def find_footprint(crs: Any, transform: Affine, shape: Size) -> Footprint | None:  # noqa: ANN401
+    """Return the footprint of a raster on the globe.
+
+    None where it lies outside of its system's domain, and for systems that have no place
+    on the globe: of a building site, or of another planet.
+    """
+    from rasterio.warp import transform as transform_points
+
+    height, width = shape
+    corners = np.array([(0, height), (width, height), (width, 0), (0, 0), (0, height)])
+    shares = np.arange(_STEPS)[:, None] / _STEPS
+    places = corners[:-1, None] + shares * np.diff(corners, axis=0)[:, None]
+    column, row = places.reshape(-1, 2).T
+    x = transform.a * column + transform.b * row + transform.c
+    y = transform.d * column + transform.e * row + transform.f
+    try:
+        longitudes, latitudes = transform_points(crs, "OGC:CRS84", x, y)[:2]
+    except gdal_errors():
+        return None
+    ring = np.stack([np.array(longitudes), np.array(latitudes)], axis=1)
+    is_known = np.isfinite(ring).all(axis=1)
+    is_corner = np.arange(len(ring)) % _STEPS == 0
+    if is_known.sum() < 3:
+        return None
+    if not is_known[is_corner].all():
+        is_corner = is_known
+    ring = ring[is_known]
+    is_corner = is_corner[is_known]
+    ring[:, 1] = ring[:, 1].clip(-90, 90)
+    ring[:, 0], turn = _unwrapped(ring[:, 0])
+    if turn:
+        return _around_a_pole(ring)
+    west = ring[:, 0].min()
+    ring[:, 0] -= 360 * np.floor((west + 180) / 360)
+    return _cut(ring, ring[is_corner])
+
+
+def _unwrapped(longitudes: Array) -> tuple[Array, bool]:
+    """Return longitudes without steps of 360 degrees, and whether the ring goes all around."""
+    steps = np.diff(longitudes, append=longitudes[:1])
+    steps -= 360 * np.rint(steps / 360)
+    unwrapped = longitudes[0] + np.concatenate([[0], np.cumsum(steps[:-1])])
+    return unwrapped, bool(abs(steps.sum()) > 180)
+
+
+def _cut(ring: Array, corners: Array) -> Footprint:
+    """Return the footprint of a ring that begins in the west; longitudes may exceed 180."""
+    west, south = (float(end) for end in ring.min(axis=0))
+    east, north = (float(end) for end in ring.max(axis=0))
+    if east - west >= _ALL_AROUND:
+        west = -180.0
+        east = 180.0
+        sides = [(west, south), (east, south), (east, north), (west, north)]
+        corners = np.array(sides)
+    if east <= 180 + 1e-9:
+        return Footprint(_polygon(corners), [west, south, east, north])
+    pieces = []
+    for side, shift in ((1, 0), (-1, 360)):
+        piece = _clipped(corners, side)
+        piece[:, 0] -= shift
+        pieces.append(_polygon(piece)["coordinates"])
+    geometry = {"type": "MultiPolygon", "coordinates": pieces}
+    return Footprint(geometry, [west, south, east - 360, north])
+
+
+def _clipped(ring: Array, side: int) -> Array:
+    """Return the part of a ring below a longitude of 180 (``side`` 1), or above it (-1)."""
+    points = []
+    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
+        is_inside = (180 - start[0]) * side >= 0
+        if is_inside:
+            points.append(start)
+        if is_inside != ((180 - end[0]) * side >= 0):
+            share = (180 - start[0]) / (end[0] - start[0])
+            points.append(start + share * (end - start))
+    return np.array(points)
+
+
+def _around_a_pole(ring: Array) -> Footprint:
+    """Return the footprint of a raster that holds a pole: all from its edge to the pole."""
+    pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
+    edge = ring.copy()
+    edge[:, 0] = (edge[:, 0] + 180) % 360 - 180
+    edge = edge[edge[:, 0].argsort()]
+    latitude = np.interp(180, edge[:, 0], edge[:, 1], period=360)
+    points = [
+        (-180.0, latitude),
+        *edge,
+        (180.0, latitude),
+        (180.0, pole),
+        (-180.0, pole),
+    ]
+    corners = np.array(points)
+    if pole < 0:  # counterclockwise, too
+        corners = corners[::-1]
+    south, north = sorted([float(np.abs(ring[:, 1]).min()) * np.sign(pole), pole])
+    return Footprint(_polygon(corners), [-180.0, south, 180.0, north])
+
+
+def _polygon(corners: Array) -> dict[str, Any]:
+    """Return a GeoJSON polygon of a ring that is not closed."""
+    ring = [[float(x), float(y)] for x, y in np.round(corners, _DIGITS)]
+    return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from srcli.errors import PictureError
+from srcli.files import parse_text, read_input
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
-from srcli.input_files import parse_text, read_input
 
 _RASTER_TYPES = ("image/tiff", "image/jp2", "application/x-", "application/vnd.sqlite3")
 _RASTER_ENDINGS = frozenset({".tif", ".tiff", ".jp2", ".nc", ".h5", ".hdf"})

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from srcli.input_files import shipped_text
+from srcli.files import shipped_text
 
 _TABLE = tomllib.loads(shipped_text("stale_tags.toml", "srcli.imaging.rasters"))
 STRUCTURE = frozenset(_TABLE["structure"].split())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from affine import Affine

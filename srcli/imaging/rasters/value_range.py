@@ -8,11 +8,11 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.samples import robust_range
+from srcli.imaging.pixels.values import robust_range
+from srcli.imaging.rasters.heights import MOST
 from srcli.imaging.rasters.look import Look
-from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.ports.image import ValueRange, Values
+from srcli.ports import ValueRange, Values
 
 _LEAST_VALUES = 10_000
 """Valid values, all bands together, of fewer of which more windows are looked at."""

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.reproducible import sigmoid
+from srcli.layers.operations import sigmoid
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
 
 UNIT = 8

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import is_processor_inference
+from srcli.layers.operations import convolve, convolve_joined
+from srcli.machine import keep_freed_memory
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
-from srcli.process import keep_freed_memory
 
 STRIP_BYTES = 48 * 1024
 """Bytes of one channel of a strip: its maps fit into the cache, and few rows are

@@ -22,7 +22,7 @@ from srcli.layers.blocks import (
 )
 from srcli.layers.global_pools import GlobalPool, StretchedMap
 from srcli.layers.network import Network, SkiplessNetwork, widened
-from srcli.layers.reproducible import Sigmoid, sigmoid
+from srcli.layers.operations import Sigmoid, sigmoid
 
 SLOPE = 0.05
 """Negative slope of leaky ReLUs, but PAN's of 0.2."""

@@ -16,9 +16,9 @@ from srcli.layers.blocks import (
     conv,
     repeat,
 )
-from srcli.layers.convolution import convolve_joined
 from srcli.layers.global_pools import GlobalPool, StretchedMap
 from srcli.layers.network import SkiplessNetwork, is_exported
+from srcli.layers.operations import GELU, convolve_joined, gelu, sigmoid, silu
 from srcli.layers.reparameterised import (
     FoldedKernel,
     FoldingConv,
@@ -27,7 +27,6 @@ from srcli.layers.reparameterised import (
     kernel_of,
     sum_kernels,
 )
-from srcli.layers.reproducible import GELU, gelu, sigmoid, silu
 
 
 class SeparableConv(nn.Sequential):

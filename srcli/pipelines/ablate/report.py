@@ -181,14 +181,15 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
 def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
     """Yield a row for each variant: its difference to the base, measured and printed."""
     printed_digits = _printed_digits(result, dataset)
-    for variant in result.ablation.variants:
-        comparison = result.comparison(dataset, variant.name)
+    for comparison in result.comparisons:
+        if comparison.set != dataset:
+            continue
         measured = comparison.found
         freedom = None
         if measured:
             freedom = number(measured.freedom, 1)
         cells = (
-            variant.name,
+            comparison.variant,
             _difference_text(measured, "psnr"),
             freedom,
             _difference_text(comparison.ssim, "ssim"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, product
 from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +18,7 @@ import numpy as np
 
 from srcli.errors import DataError, RecipeError
 from srcli.evaluation.scores import crossed_interval
-from srcli.input_files import parse_text
+from srcli.files import parse_text
 from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.fields import Range, convert
 from srcli.recipes.published import name_key
@@ -211,14 +211,6 @@ class AblationResult:
         """Return the result of a variant by its name."""
         return next(result for result in self.variants if result.variant.name == name)
 
-    def comparison(self, dataset: str, name: str) -> VariantComparison:
-        """Return what ``judge`` found of a variant on a set."""
-        return next(
-            comparison
-            for comparison in self.comparisons
-            if (comparison.set, comparison.variant) == (dataset, name)
-        )
-
     def bicubic(self, dataset: str) -> float | None:
         """Return the mean PSNR of bicubic on a set; None where none was measured."""
         for result in self.variants:
@@ -339,19 +331,18 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     difference of such variants that are above bicubic. ``results`` are everything that
     one report shows.
     """
-    comparisons = []
+    compared = []
     tests = []
     p_values = []
     for result in results:
-        of_result = []
-        for dataset in sets_of(result):
-            for variant in result.variants:
-                of_result.append(_compare(result, variant, dataset))
-        comparisons.append(of_result)
-        for comparison in of_result:
+        comparisons = []
+        for dataset, variant in product(sets_of(result), result.variants):
+            comparison = _compare(result, variant, dataset)
+            comparisons.append(comparison)
             if comparison.p is not None:
                 tests.append(comparison)
                 p_values.append(comparison.p)
+        compared.append(replace(result, comparisons=tuple(comparisons)))
     for test, p in zip(tests, holm(p_values), strict=True):
         test.p = p
         if p < LEVEL and test.found is not None:
@@ -362,10 +353,7 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
                 test.verdict = "same sign"
             else:
                 test.verdict = "opposite sign"
-    judged = []
-    for result, of_result in zip(results, comparisons, strict=True):
-        judged.append(replace(result, comparisons=tuple(of_result), tests=len(tests)))
-    return judged
+    return [replace(result, tests=len(tests)) for result in compared]
 
 
 def _compare(

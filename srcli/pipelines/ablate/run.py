@@ -61,7 +61,7 @@ from srcli.pipelines.train.data import find_pairs
 from srcli.pipelines.train.network import build_training, initial_weights
 from srcli.pipelines.train.numerics import resolve_precision
 from srcli.pipelines.train.run import TrainOptions, TrainSettings, train
-from srcli.ports.progress import Progress, Stop
+from srcli.ports import Progress, Stop
 from srcli.recipes.ablations import PRINTED_METRICS, Ablation, variant_recipe
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
@@ -113,11 +113,6 @@ class Unit:
     """Sets to measure on: by name the source as given, and a digest of pictures and
     protocol."""
 
-    @property
-    def failure_field(self) -> str:
-        """Field of the target that says why the unit failed; empty where it did not."""
-        return "failure" if self.training else "cost_failure"
-
 
 def run_ablations(
     ablations: Sequence[Ablation],
@@ -141,9 +136,6 @@ def run_ablations(
     """
     progress = progress or Progress()
     out = options.out
-    recipes = []
-    for ablation in ablations:
-        recipes.append(checked_recipes(ablation, options.overrides, options.budget))
     here = Slot(device=options.device, threads=options.threads)
     machine = _find_machine(options, here, executor)
     options = replace(options, precision=machine["precision"])
@@ -159,10 +151,8 @@ def run_ablations(
     results = {}
     units = []
     trainings = 0
-    for ablation, variant_recipes in zip(ablations, recipes, strict=True):
-        result, new_units = _plan(
-            ablation, variant_recipes, options, conditions, progress
-        )
+    for ablation in ablations:
+        result, new_units = _plan(ablation, options, conditions, progress)
         results[ablation.name] = result
         units += new_units
         trainings += sum(len(variant.seeds) for variant in result.variants)
@@ -192,11 +182,12 @@ def run_ablations(
         finished = _run_here(units, here, progress, stop)
     with closing(progress.task("results", total=len(units), unit="results")) as task:
         for unit, outcome, failure in finished:
-            changes = outcome or {unit.failure_field: str(failure)}
+            reason = "failure" if unit.training else "cost_failure"
+            changes = outcome or {reason: str(failure)}
             for name, value in changes.items():
                 setattr(unit.target, name, value)
-            if changes[unit.failure_field]:
-                progress.warn(f"{unit.label}: {changes[unit.failure_field]}")
+            if changes[reason]:
+                progress.warn(f"{unit.label}: {changes[reason]}")
             # now, so that it stays whatever happens
             _write(results[unit.ablation.name], out)
             task.advance(1)
@@ -241,12 +232,12 @@ def _write(result: AblationResult, out: Path) -> None:
 
 def _plan(
     ablation: Ablation,
-    recipes: Sequence[TrainRecipe],
     options: AblateOptions,
     conditions: Conditions,
     progress: Progress,
 ) -> tuple[AblationResult, list[Unit]]:
     """Return what is known of an ablation, and the units that fill it in."""
+    recipes = checked_recipes(ablation, options.overrides, options.budget)
     sets: dict[str, tuple[str, str]] = {}
     if options.train:
         split = choose_split(find_pairs(options, ablation.scale), options)
@@ -441,7 +432,7 @@ def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict
     with torch_threads(slot.threads or None):
         if unit.training is None or isinstance(unit.target, VariantResult):
             cost, failure = _attempt(progress, measure_cost, unit, slot.device)
-            return {"cost": cost, unit.failure_field: failure}
+            return {"cost": cost, "cost_failure": failure}
         options = replace(
             unit.training, device=slot.device, threads=slot.threads, resume=True
         )
@@ -460,7 +451,7 @@ def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict
             else:
                 failures.append(f"{name}: {failure}")
         failure = "; ".join(filter(None, failures))
-        return {"iterations": iterations, "scores": scores, unit.failure_field: failure}
+        return {"iterations": iterations, "scores": scores, "failure": failure}
 
 
 def _attempt(
@@ -482,8 +473,7 @@ def _attempt(
         else:
             progress.detail(*error.details)
     finally:
-        if torch.cuda.is_available():  # other workers may share the device
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # other workers may share the device
     return None, reason
 
 
@@ -527,10 +517,7 @@ def _score(
     pictures = {}
     for score in evaluation.scores:
         if score.model == evaluation.models[0]:
-            values = score.values
-            pictures[score.picture] = PictureScores(
-                psnr=values["psnr"], ssim=values["ssim"]
-            )
+            pictures[score.picture] = PictureScores(**score.values)
     means = evaluation.means()
     return SetScores(
         pictures=pictures,

@@ -24,6 +24,7 @@ from srcli.metrics.registry import METRICS
 from srcli.recipes.published import PublishedRow, name_key
 from srcli.report.costs import cost_tables
 from srcli.report.page import draw_sheet, image_uri, render_page
+from srcli.report.pictures import repeat_pixels
 from srcli.report.table import (
     NOTHING,
     Row,
@@ -367,16 +368,12 @@ def draw_figure(comparisons: Sequence[Comparison]) -> Array:
     rows = []
     for comparison in comparisons:
         scale = comparison.scale
-        lr = _repeat_pixels(comparison.lr, scale * ZOOM)
+        lr = repeat_pixels(comparison.lr, scale * ZOOM)
         row = {f"{comparison.picture}, LR x{scale}": lr}
         for model in models:
             caption = f"{model}, {number(comparison.psnr.get(model), digits)} dB"
             missing = np.full_like(comparison.hr, 255)
-            row[caption] = _repeat_pixels(comparison.sr.get(model, missing), ZOOM)
-        row["HR"] = _repeat_pixels(comparison.hr, ZOOM)
+            row[caption] = repeat_pixels(comparison.sr.get(model, missing), ZOOM)
+        row["HR"] = repeat_pixels(comparison.hr, ZOOM)
         rows.append(row)
     return draw_sheet(rows, CROP_SIDE * ZOOM)
-
-
-def _repeat_pixels(picture: Array, times: int) -> Array:
-    return picture.repeat(times, axis=0).repeat(times, axis=1)

@@ -39,14 +39,14 @@ from srcli.inference.device import choose_device, network_half
 from srcli.inference.memory import within_memory
 from srcli.layers.colour import as_gray_network, as_rgb_network
 from srcli.layers.network import lay_out
+from srcli.machine import keep_freed_memory
 from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, name_of
 from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
-from srcli.ports.progress import Progress
-from srcli.process import keep_freed_memory
-from srcli.recipes.plugin_errors import plugin_errors
+from srcli.ports import Progress
+from srcli.recipes.plugins import plugin_errors
 from srcli.recipes.published import published_costs, published_rows
 
 if TYPE_CHECKING:
@@ -119,8 +119,7 @@ def _choose_enlarging(
 
 def _enlarge_as_upscale(model: str, network: Network, options: EvalOptions) -> Enlarge:
     """Return what enlarges pictures by the engine of ``srx upscale``, by tiles or whole."""
-    from srcli.inference.building import enlarge_array, make_engine
-    from srcli.inference.tile_choice import choose_tiling
+    from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
 
     tiling = None
     if options.tile is not None:

@@ -17,7 +17,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize
 from srcli.inference.device import choose_device
 from srcli.metrics.registry import METRICS
-from srcli.ports.progress import Progress, Task
+from srcli.ports import Progress, Task
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from srcli.pipelines.executors.processes import (
     UnitFunction,
     Worker,
 )
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.recipes.plugins import NAMED_CODE, named_code
 
 RAY_SETTINGS = {

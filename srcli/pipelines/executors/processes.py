@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from srcli.errors import DefectError, SrxError, as_failure_of
-from srcli.machine import keep_to_quota
-from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
-from srcli.process import own_process
+from srcli.machine import keep_to_quota, own_process
+from srcli.ports import ForwardedProgress, Progress, Stop, Task
 from srcli.recipes.plugins import allow_code, named_code
 from srcli.supervision import (
     OF_READINGS,

@@ -47,7 +47,7 @@ from srcli.evaluation.sets import find_set
 from srcli.layers.colour import as_rgb_network
 from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 

@@ -20,8 +20,7 @@ from srcli.machine import free_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network, outline_network
 from srcli.models.storage import read_weights, save_weights
-from srcli.models.stored import WeightsInfo
-from srcli.models.weights import weights_path
+from srcli.models.weights import WeightsInfo, weights_path
 from srcli.quantities import format_bytes
 from srcli.recipes.plugins import short_code
 from srcli.training.parallel import ALONE, Team
@@ -29,7 +28,7 @@ from srcli.training.steps import Numerics, StepContext, make_step
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
-    from srcli.ports.progress import Progress
+    from srcli.ports import Progress
     from srcli.recipes.training import TrainRecipe
     from srcli.training.folder import Position
 

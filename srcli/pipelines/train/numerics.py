@@ -6,7 +6,7 @@ import torch
 
 from srcli.errors import UsageError
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
-from srcli.process import keep_freed_memory
+from srcli.machine import keep_freed_memory
 from srcli.report.table import plural
 from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics

@@ -14,8 +14,13 @@ from PIL import Image
 from srcli.files import replacing
 from srcli.layers.colour import as_rgb_network
 from srcli.pipelines.train.data import enlarge
-from srcli.report.parts import choose_parts
-from srcli.report.turns import draw_turns, write_turns
+from srcli.report.pictures import (
+    choose_parts,
+    cut_part,
+    draw_turns,
+    repeat_pixels,
+    write_turns,
+)
 
 if TYPE_CHECKING:
     from srcli.data.pictures import RgbPixels
@@ -46,24 +51,14 @@ class _Crop:
     """A part of a validation picture."""
 
     def __init__(self, lr: RgbPixels, hr: RgbPixels, scale: int) -> None:
-        ((left, top, width, height),) = choose_parts(lr, CROP_SIDE // scale, (1.0,))
-        above = max(top - MARGIN, 0)
-        before = max(left - MARGIN, 0)
-        self.lr = lr[above : top + height + MARGIN, before : left + width + MARGIN]
-        """The part with its margin."""
-        hr_rows = slice(scale * top, scale * (top + height))
-        hr_columns = slice(scale * left, scale * (left + width))
-        self.hr = _shown(hr[hr_rows, hr_columns])
+        (part,) = choose_parts(lr, CROP_SIDE // scale, (1.0,))
+        self.lr, self.inside = cut_part(lr, part, MARGIN, scale)
+        """The part with its margin, and where the part lies in its enlargement."""
+        left, top, width, height = (scale * length for length in part)
+        original, _ = cut_part(hr, (left, top, width, height))
+        self.hr = _shown(original)
         """The original of the part, as it is shown."""
-        rows, columns = hr[hr_rows, hr_columns].shape[:2]
-        first_row = scale * (top - above)
-        first_column = scale * (left - before)
-        self.inside = np.s_[
-            first_row : first_row + rows, first_column : first_column + columns
-        ]
-        """Where the part lies in its enlargement."""
-        repeated = self.lr.repeat(scale, axis=0).repeat(scale, axis=1)
-        self.input = _shown(repeated[self.inside])
+        self.input = _shown(repeat_pixels(self.lr, scale)[self.inside])
         """The LR pixels of the part, as they are shown."""
 
 
@@ -164,5 +159,4 @@ class ProgressPictures:
 def _shown(picture: RgbPixels) -> Pixels:
     """Return a picture in 8 bits and as large as it is shown."""
     levels = picture.astype(np.float32) * (255 / np.iinfo(picture.dtype).max)
-    pixels = levels.round().astype(np.uint8)
-    return pixels.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+    return repeat_pixels(levels.round().astype(np.uint8), ZOOM)

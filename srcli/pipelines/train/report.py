@@ -13,8 +13,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import UsageError
-from srcli.files import write_whole
-from srcli.input_files import read_input
+from srcli.files import read_input, write_whole
 from srcli.quantities import format_duration
 from srcli.report.page import draw_chart, render_page
 

@@ -12,10 +12,9 @@ from typing import Any
 
 from srcli.data.cache import PictureCache
 from srcli.data.training_set import DataSelection, Pairs
-from srcli.disks import cache_folder
 from srcli.errors import CheckpointError, RecipeError, UsageError
+from srcli.files import cache_folder, parse_text
 from srcli.inference.device import Precision  # noqa: TC001 - recipes set it by its hint
-from srcli.input_files import parse_text
 from srcli.pipelines.train.data import (
     TrainingSet,
     deciding_set,
@@ -33,7 +32,7 @@ from srcli.pipelines.train.network import (
 from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.pictures import ProgressPictures
 from srcli.pipelines.train.report import event_files, report_page
-from srcli.ports.progress import Progress, Stop
+from srcli.ports import Progress, Stop
 from srcli.recipes.fields import convert
 from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
 from srcli.recipes.plugins import allow_code

@@ -19,11 +19,17 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
 
-from srcli.disks import explain_os_error, free_disk
 from srcli.errors import UsageError
-from srcli.files import FileAttributes, attributes_for, hidden_name, replacing
+from srcli.files import (
+    FileAttributes,
+    attributes_for,
+    explain_os_error,
+    free_disk,
+    hidden_name,
+    open_input,
+    replacing,
+)
 from srcli.imaging.files.formats import ARCHIVE_SUFFIXES
-from srcli.input_files import open_input
 from srcli.pipelines.upscale.inputs import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 

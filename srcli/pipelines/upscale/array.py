@@ -22,16 +22,16 @@ from srcli.imaging.photographs.pillow import decode_pixels, to_image
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize
-from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
-from srcli.imaging.rasters.packed_heights import (
+from srcli.imaging.rasters.heights import (
     MOST,
     are_packed_heights,
     pack,
     unpack,
 )
+from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
 from srcli.inference.device import Precision, check_share, choose_device
-from srcli.inference.pools import pools_of_run
-from srcli.layers.isolation import undisturbed
+from srcli.inference.engines import pools_of_run
+from srcli.layers.network import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
@@ -56,7 +56,7 @@ from srcli.pipelines.upscale.python_options import (
     read_raster_arguments,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter
-from srcli.ports.image import Wrap
+from srcli.ports import Wrap
 
 AnyPicture = TypeVar("AnyPicture", "Array", Image.Image)
 
@@ -356,7 +356,7 @@ def _enlarge(
 
 
 def _holds_heights(photograph: Photograph) -> bool:
-    """Tell if an array's colours are bytes of heights; see ``packed_heights``."""
+    """Tell if an array's colours are bytes of heights; see ``heights``."""
     pixels = photograph.pixels
     if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
         return False

@@ -36,11 +36,11 @@ from srcli.pipelines.upscale.declaring import (
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from srcli.imaging.pixels.boxes import Box
+    from srcli.imaging.pixels.geometry import Box
     from srcli.imaging.rasters.info import NodataOption
     from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
     from srcli.inference.device import BackProjection, Precision
-    from srcli.ports.image import Wrap
+    from srcli.ports import Wrap
 
 SHARE = Number(least=0, most=1, is_whole=False)
 AUTO_YES_NO = Words(("auto", "yes", "no"))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.pixels.arrays import Array, Bools, Floats, Size
-from srcli.imaging.pixels.samples import robust_range, spread_windows
-from srcli.ports.image import ValueRange
+from srcli.imaging.pixels.values import robust_range, spread_windows
+from srcli.ports import ValueRange
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled

@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from srcli.imaging.pixels.boxes import Box
+    from srcli.imaging.pixels.geometry import Box
 
 Inputs = Literal["all", "photographs", "rasters"]
 """Inputs that an option is for."""
@@ -137,7 +137,7 @@ def declared_fields(options_type: type[Any]) -> tuple[Declaration, ...]:
 
 def read_box(text: str) -> Box:
     """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``."""
-    from srcli.imaging.pixels.boxes import Box
+    from srcli.imaging.pixels.geometry import Box
 
     match = re.fullmatch(r"([1-9]\d*)?[xX×]([1-9]\d*)?", text.strip())
     if match is None or not any(match.groups()):

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError
+from srcli.files import explain_os_error, hold_same_bytes
 from srcli.imaging.files import stored_parts
 from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.files.provenance import REPEATED, Provenance, input_id
@@ -30,7 +30,6 @@ from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     file_on_disk,
 )
-from srcli.input_files import hold_same_bytes
 from srcli.models import MODELS
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.inputs import (

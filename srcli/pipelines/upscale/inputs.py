@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import SrxError, UsageError, as_failure_of, did_you_mean
+from srcli.files import open_input, shipped_text
 from srcli.imaging.files.formats import (
     FORMATS,
     INDIRECT_SUFFIXES,
@@ -42,7 +43,6 @@ from srcli.imaging.rasters.dataset_names import (
     name_of_folder,
     product_header,
 )
-from srcli.input_files import open_input, shipped_text
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:

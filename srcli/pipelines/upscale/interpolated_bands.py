@@ -23,7 +23,7 @@ from srcli.pipelines.upscale.choosing import (
     details_of_blocks,
     errs_too_much,
 )
-from srcli.ports.image import ValueRange, Values
+from srcli.ports import ValueRange, Values
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled

@@ -21,10 +21,10 @@ from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.opening import open_known
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Size
+from srcli.imaging.pixels.geometry import PixelMap
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.embedding import exif_beside_gdal
@@ -33,7 +33,7 @@ from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look, look_at
 from srcli.imaging.rasters.opening import OpenedRaster, keep_open
 from srcli.imaging.rasters.selection import choose_window
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -8,11 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from srcli.disks import explain_os_error
 from srcli.errors import PictureError
-from srcli.files import replacing
+from srcli.files import explain_os_error, hold_same_bytes, open_input, replacing
 from srcli.imaging.files.formats import VIDEO, format_of_suffix
-from srcli.input_files import hold_same_bytes, open_input
 from srcli.pipelines.upscale.kinds import Kind, Opened, open_item
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.reporter import Facts

@@ -55,8 +55,7 @@ from srcli.pipelines.upscale.photographs import choose_metadata, writing_options
 from srcli.pipelines.upscale.plans import without_tags
 from srcli.pipelines.upscale.reporter import Ending, FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_due
-from srcli.ports.image import Window
-from srcli.ports.progress import ForwardedProgress, Progress
+from srcli.ports import ForwardedProgress, Progress, Window
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor

@@ -23,7 +23,7 @@ from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_georeference
 from srcli.imaging.rasters.opening import open_raster
 from srcli.imaging.rasters.output import DRIVERS
 from srcli.imaging.rasters.profile import OutputProfile
-from srcli.ports.image import Window
+from srcli.ports import Window
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import Item, Reporter

@@ -22,8 +22,8 @@ from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.stale_tags import is_outdated
 from srcli.imaging.rasters.transforms import bounding_box
-from srcli.inference.pools import pools_of_run
-from srcli.layers.isolation import undisturbed
+from srcli.inference.engines import pools_of_run
+from srcli.layers.network import undisturbed
 from srcli.pipelines.upscale.python_options import FractionTask, ShowProgress
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_one_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter

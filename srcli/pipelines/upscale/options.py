@@ -18,7 +18,7 @@ from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.files.formats import FORMATS, format_of_suffix
 from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.pixels.arrays import Size
-from srcli.imaging.pixels.boxes import Box, scale_size
+from srcli.imaging.pixels.geometry import Box, scale_size
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.loading import default_scale

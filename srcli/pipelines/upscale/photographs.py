@@ -21,6 +21,7 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
+from srcli.files import file_state
 from srcli.imaging.files import stored_parts
 from srcli.imaging.files.provenance import check_unchanged
 from srcli.imaging.metadata import exif
@@ -32,7 +33,6 @@ from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.writing import write_photograph
 from srcli.imaging.pixels.arrays import Array, Size
 from srcli.inference.stream import ImageJob, array_job, run_stream
-from srcli.input_files import file_state
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.choosing import choose_model, choose_passes
 from srcli.pipelines.upscale.kinds import (
@@ -47,12 +47,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from srcli.inference.engine import TorchEngine
-    from srcli.inference.pools import EnginePool
+    from srcli.inference.engines import EnginePool
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Facts, Item, Reporter
-    from srcli.ports.image import TileGrid
+    from srcli.ports import TileGrid
 
 T = TypeVar("T")
 Pools = Callable[[str, int], "EnginePool"]
@@ -391,7 +391,7 @@ def _refuse_packed_heights(picture: Picture, photograph: Photograph) -> None:
     is_square = picture.height == picture.width and picture.width in _SIDES_OF_TILES
     if not (is_square and picture.lossless and picture.channels == 3):
         return
-    from srcli.imaging.rasters.packed_heights import are_packed_heights
+    from srcli.imaging.rasters.heights import are_packed_heights
 
     valid = np.ones(picture.size, np.bool_)
     if photograph.alpha is not None:

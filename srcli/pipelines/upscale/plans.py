@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 import srcli
-from srcli.disks import free_disk
+from srcli.files import file_state, free_disk
 from srcli.imaging.files.provenance import REPEATED
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.reading import read_photograph
@@ -44,7 +44,6 @@ from srcli.imaging.rasters.value_range import (
     choose_value_range,
     values_as_they_are,
 )
-from srcli.input_files import file_state
 from srcli.pipelines.upscale.choosing import (
     INTERPOLATION_MODEL,
     Condition,
@@ -57,7 +56,7 @@ from srcli.pipelines.upscale.interpolated_bands import (
     keep_interpolated_values,
 )
 from srcli.pipelines.upscale.looking import choose_embedded, leave_to_embedding
-from srcli.ports.image import Values, Window
+from srcli.ports import Values, Window
 
 if TYPE_CHECKING:
     from srcli.imaging.metadata.embedded import Metadata

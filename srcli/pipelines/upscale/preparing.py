@@ -9,12 +9,11 @@ import numpy as np
 
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs.photograph import Photograph
-from srcli.imaging.pixels.alpha import fill_transparent, find_unseen, hides_colours
 from srcli.imaging.pixels.arrays import Array, Bools, Size, empty_array, release, strips
-from srcli.imaging.pixels.boxes import shrink, shrink_mask
-from srcli.imaging.pixels.colour import are_gray
+from srcli.imaging.pixels.geometry import shrink, shrink_mask
 from srcli.imaging.pixels.resize import resize
-from srcli.ports.image import ValueRange, Wrap, are_units
+from srcli.imaging.pixels.values import are_gray
+from srcli.ports import ValueRange, Wrap, are_units
 
 _LARGEST = float(np.finfo(np.float32).max)
 HIDDEN_COLOURS = (
@@ -164,6 +163,13 @@ def prepare(
     unseen = None
     hidden = None
     if alpha is not None and not keep_hidden:
+        # here: most photographs have none
+        from srcli.imaging.pixels.alpha import (
+            fill_transparent,
+            find_unseen,
+            hides_colours,
+        )
+
         unseen = find_unseen(alpha, wrap)
         if unseen is not None:
             hidden = photograph.pixels

@@ -20,7 +20,7 @@ from srcli.pipelines.upscale.declaring import (
     read_range,
     read_rgb,
 )
-from srcli.ports.progress import Progress, Task
+from srcli.ports import Progress, Task
 
 log = logging.getLogger(__name__)
 ShowProgress = bool | Callable[[float], object]

@@ -15,8 +15,8 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srcli.files import open_input
 from srcli.imaging.files.tiff_pages import read_page
-from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.creation import copied_by_gdal
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.opening import open_raster
@@ -24,17 +24,15 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.publishing import publish, try_creation_options
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.rasters.stac import write_item
+from srcli.imaging.rasters.stac import acquisition_time, write_item
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
-from srcli.input_files import open_input
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import check_room, plan_raster
 from srcli.pipelines.upscale.single_photographs import make_pages
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
-from srcli.ports.image import TileGrid, Window
-from srcli.ports.progress import Task
+from srcli.ports import Task, TileGrid, Window
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 
     from srcli.imaging.photographs.photograph import Picture
     from srcli.imaging.rasters.opening import OpenedRaster
-    from srcli.inference.pools import EnginePool
+    from srcli.inference.engines import EnginePool
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from srcli.disks import cache_folder
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.files import cache_folder
+from srcli.imaging.files.gdal import gdal_errors, reason_of
 from srcli.imaging.files.provenance import Provenance, parse_provenance
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
 from srcli.imaging.rasters.gdal_access import open_quietly

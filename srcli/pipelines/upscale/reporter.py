@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from srcli.disks import explain_os_error, free_disk
 from srcli.errors import (
     DefectError,
     ExitCode,
@@ -21,9 +20,9 @@ from srcli.errors import (
     UsageError,
     as_failure_of,
 )
-from srcli.files import FileAttributes, attributes_for
+from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.ports.progress import Progress, Task
+from srcli.ports import Progress, Task
 from srcli.quantities import format_bytes
 from srcli.supervision import Event, History, announce, history
 

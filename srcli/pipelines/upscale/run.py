@@ -17,16 +17,21 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
-from srcli.disks import cache_folder
 from srcli.errors import ExitCode, UsageError
-from srcli.files import NEW_FILE, write_whole
+from srcli.files import (
+    NEW_FILE,
+    cache_folder,
+    file_state,
+    parse_text,
+    read_input,
+    write_whole,
+)
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
-from srcli.inference.pools import pools_of_run
-from srcli.input_files import file_state, parse_text, read_input
+from srcli.inference.engines import pools_of_run
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choosing import choose_model
@@ -45,7 +50,7 @@ from srcli.pipelines.upscale.makers import report_copy, upscale_items
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, choose_metadata
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.sidecars import carry_sidecar
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor

@@ -12,15 +12,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.disks import explain_os_error
 from srcli.errors import SrxError
-from srcli.files import write_whole
+from srcli.files import explain_os_error, read_input, write_whole
 from srcli.imaging.metadata import xmp
-from srcli.imaging.metadata.orientation import XMP_ORIENTATION, in_utf8, xmp_orientation
-from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.exif import XMP_ORIENTATION, in_utf8, xmp_orientation
 from srcli.imaging.opening import open_picture
+from srcli.imaging.pixels.geometry import PixelMap
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.input_files import read_input
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled

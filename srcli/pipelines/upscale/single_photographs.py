@@ -39,10 +39,9 @@ from srcli.imaging.files.tiff_images import (
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import tiff_writing
 from srcli.imaging.photographs.animations import encode_animation
-from srcli.imaging.photographs.new_files import new_file
 from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.reading import read_frames
-from srcli.imaging.photographs.writing import write_photograph
+from srcli.imaging.photographs.writing import new_file, write_photograph
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ArraySource, ImageJob, run_one
 from srcli.inference.tiling import tile_rows
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
     from srcli.files import FileAttributes
     from srcli.inference.engine import TorchEngine
     from srcli.pipelines.upscale.reporter import Reporter
-    from srcli.ports.image import TileGrid
+    from srcli.ports import TileGrid
 
 _REPORTS = "reports.json"
 MakePage = Callable[[Item, int], Facts]

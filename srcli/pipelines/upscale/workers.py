@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, as_failure_of
 from srcli.imaging.rasters.gdal_access import network_access
 from srcli.imaging.rasters.opening import keep_open
-from srcli.inference.pools import pools_of_run
+from srcli.inference.engines import pools_of_run
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.kinds import Kind, Opened
 from srcli.pipelines.upscale.looking import raster_size
@@ -33,7 +33,7 @@ from srcli.pipelines.upscale.rasters import (
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
 from srcli.pipelines.upscale.sidecars import carry_sidecar
-from srcli.ports.progress import Progress, Stop
+from srcli.ports import Progress, Stop
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from srcli.disks import free_disk
+from srcli.files import free_disk
 from srcli.imaging.rasters.canvas import Canvas, append_behind
 from srcli.imaging.rasters.disk_use import growth_at_end
 from srcli.machine import processor_count

@@ -136,26 +136,6 @@ def test_many_threads_read_the_same(tmp_path):
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
-def test_upscale_opens_a_file_at_most_four_times(srx, tmp_path):
-    image = Image.new("RGB", (17, 12), "gray")
-    for name in ("a.png", "b.tif", "c.webp"):
-        image.save(tmp_path / name)
-    deep = np.full((12, 17, 3), 99, np.uint16)
-    tifffile.imwrite(tmp_path / "d.tif", deep, photometric="rgb", metadata=None)
-    names = sorted(map(str, tmp_path.iterdir()))
-    opened = dict.fromkeys(names, 0)
-
-    def look(event, arguments):  # a hook stays as long as the process
-        if event == "open" and arguments[0] in opened:
-            opened[arguments[0]] += 1
-
-    sys.addaudithook(look)
-    srx("upscale", *names, tmp_path / "out", "-m bicubic -s 2", code=0)
-    # First it looks how large it is beside the others, last whether it has changed;
-    # GDAL's own opening Python does not see.
-    assert opened == dict.fromkeys(names, 4)
-
-
 def test_the_content_counts_and_not_the_name(tmp_path):
     path = tmp_path / "photo.png"
     Image.new("RGB", (3, 2)).save(path, "JPEG")

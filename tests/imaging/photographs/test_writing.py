@@ -16,7 +16,6 @@ from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.exif import read_main, software, with_texts
 from srcli.imaging.metadata.fitting import fit_exif
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import tiff_writing
 from srcli.imaging.photographs.photograph import Photograph
@@ -24,6 +23,7 @@ from srcli.imaging.photographs.pillow import decode_pixels
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.writing import check_writable, write_photograph
 from srcli.imaging.pixels.arrays import empty_array, release
+from srcli.imaging.pixels.geometry import PixelMap
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import SRGB, noise, read_by_gdal
 

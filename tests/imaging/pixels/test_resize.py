@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from srcli.imaging.pixels.boxes import shrink, shrink_mask
+from srcli.imaging.pixels.geometry import shrink, shrink_mask
 from srcli.imaging.pixels.resize import downscale, mod_crop, resize, to_dtype
 from srcli.pipelines.upscale.declaring import read_box
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import pytest
+from rasterio.rpc import RPC
 from rasterio.transform import Affine
 
 from srcli.imaging.rasters.headers import info_of, read_info
@@ -16,10 +17,29 @@ from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.publishing import publish
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.source import RasterSource
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.fixtures.photographs import noise, write_by_gdal
 
 PLACE = Affine(0.5, 0.0, 600_000.0, 0.0, -0.5, 5_100_000.0)
+RPCS = RPC(
+    height_off=100.0,
+    height_scale=500.0,
+    lat_off=48.0,
+    lat_scale=0.1,
+    long_off=11.0,
+    long_scale=0.1,
+    line_off=2049.5,
+    line_scale=2050.0,
+    samp_off=1999.5,
+    samp_scale=2000.0,
+    line_num_coeff=[0.001, 0.02, -1.01, 0.003] + [0.0] * 16,
+    line_den_coeff=[1.0] + [0.0] * 19,
+    samp_num_coeff=[0.002, 0.99, 0.01, 0.002] + [0.0] * 16,
+    samp_den_coeff=[1.0, 0.0001] + [0.0] * 18,
+    err_bias=1.5,
+    err_rand=0.25,
+)
+"""Model of a sensor, of a picture of 4100x4000 pixels."""
 
 
 @pytest.fixture

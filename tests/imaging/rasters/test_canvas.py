@@ -20,7 +20,7 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.selection import choose_layout
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.imaging.rasters.conftest import open_source
 
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
@@ -256,9 +256,7 @@ def test_all_else_is_copied_and_says_why(save, noise, plan, options, words):
     assert not out.keeps_blocks
 
 
-def test_other_blocks_than_gdals_are_copied(
-    save, noise, plan, write_parts, tmp_path, monkeypatch
-):
+def test_other_blocks_than_gdals_are_copied(save, noise, plan, write_parts, tmp_path):
     """If GDAL once wrote parts in another way than the file, pixels come out all the same."""
     pixels = noise((HEIGHT, WIDTH, 3))
     source = save("in.tif", pixels)

@@ -217,7 +217,7 @@ def test_a_run_goes_on_behind_what_the_canvas_has(source, plan, tmp_path, target
 )
 @pytest.mark.parametrize("has_mask", [False, True])
 def test_other_options_keep_what_the_canvas_has(
-    save, noise, plan, tmp_path, target, pixels, creation, is_copied, has_mask
+    save, noise, plan, target, pixels, creation, is_copied, has_mask
 ):
     valid = noise((HEIGHT, WIDTH), seed=2) > 50
     pixels = pixels * valid[:, :, None]
@@ -254,16 +254,6 @@ def test_a_canvas_that_has_lost_the_room_for_its_header_begins_anew(
     missing, _ = finish(target, out, source)
     assert missing == [0, 1, 2, 4, 5]
     assert target.read_bytes() == expected
-
-
-def test_another_model_starts_over(source, plan, tmp_path, target):
-    out = plan(source, creation=SMALL)
-    half_done(target, out, source)
-    words = "earlier work on out.tif is not continued: changed: model"
-    with open_parts(target, out, {"model": "b"}) as (parts, notes):
-        assert notes == (words,)
-        assert parts.missing() == [range(COUNT)]
-        assert not parts.canvas.exists()
 
 
 def damage_blocks(parts):
@@ -428,7 +418,7 @@ def test_where_there_are_no_locks_it_grows_all_the_same(
     ids=["overviews", "COG", "strips"],
 )
 def test_what_an_ending_has_begun_is_undone_by_the_next(
-    source, plan, tmp_path, target, options, monkeypatch
+    source, plan, target, options, monkeypatch
 ):
     """As where a kill cuts through overviews that GDAL builds behind the blocks."""
     monkeypatch.setattr("srcli.imaging.rasters.profile.OVERVIEW_SIDE", 64)

@@ -9,7 +9,7 @@ import rasterio
 from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters import parts
 from srcli.imaging.rasters.nodata import nearest_other_value
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.imaging.rasters.conftest import open_source
 
 
@@ -135,16 +135,6 @@ def test_alpha_takes_a_mask_in(save, noise, send):
     np.testing.assert_array_equal(
         out.alpha, larger(np.where(mask, pixels[:, :, 3], 0), 2)
     )
-
-
-def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
-    pixels = noise((40, 30, 3)) % 3
-    path = save("a.tif", pixels, nodata=0)
-    monkeypatch.setattr(parts, "_LEAST_PIXELS", 1)
-    monkeypatch.setattr(parts, "_PART_HEIGHT", 16)  # which cuts through pixels of 3x3
-    low = {"BLOCKXSIZE": "16", "BLOCKYSIZE": "16"}
-    out = send(path, scale=3, rows=33, creation=low)
-    np.testing.assert_array_equal(out.image, np.where(larger(pixels, 3) == 0, 0, 77))
 
 
 @pytest.mark.parametrize("nodata", [0, 65535])

@@ -279,7 +279,7 @@ def test_nothing_is_requested_unless_it_is_allowed(tmp_path, web, srx):
     assert web.requests == []
 
 
-def test_gdal_itself_makes_no_request(tmp_path, web):
+def test_gdal_itself_makes_no_request(web):
     """Where a name is overlooked, GDAL's options hold it back; but see ``no_proxy``."""
     url = web.url
     tiff(web.folder / "web.tif")

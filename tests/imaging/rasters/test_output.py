@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
-from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
@@ -22,9 +21,10 @@ from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.transforms import coordinates
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal
+from tests.imaging.rasters.conftest import RPCS
 
 PIXELS = np.zeros((30, 40, 3), np.uint8)
 
@@ -267,24 +267,6 @@ TRANSFORMS = {
     "sheared, oblong pixels": Affine(0.3, 0.02, -7, -0.01, -0.7, 48),
     "degrees": Affine(1 / 3600, 0, -75.123456789, 0, -1 / 1200, 18.987654321),
 }
-RPCS = RPC(
-    height_off=100.0,
-    height_scale=500.0,
-    lat_off=48.0,
-    lat_scale=0.1,
-    long_off=11.0,
-    long_scale=0.1,
-    line_off=2049.5,
-    line_scale=2050.0,
-    samp_off=1999.5,
-    samp_scale=2000.0,
-    line_num_coeff=[0.001, 0.02, -1.01, 0.003] + [0.0] * 16,
-    line_den_coeff=[1.0] + [0.0] * 19,
-    samp_num_coeff=[0.002, 0.99, 0.01, 0.002] + [0.0] * 16,
-    samp_den_coeff=[1.0, 0.0001] + [0.0] * 18,
-    err_bias=1.5,
-    err_rand=0.25,
-)
 
 
 def place(transform, column, row):

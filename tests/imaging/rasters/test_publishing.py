@@ -21,7 +21,6 @@ from numpy.testing import assert_array_equal
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioIOError
-from rasterio.rpc import RPC
 from skimage.data import astronaut
 
 from srcli.errors import PictureError
@@ -31,6 +30,7 @@ from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.publishing import publish
 from tests.fixtures.photographs import SRGB
+from tests.imaging.rasters.conftest import RPCS
 
 
 @pytest.fixture
@@ -147,26 +147,6 @@ def test_odd_sizes_with_a_mask(save, tmp_path, noise, size, interleave, plan, wr
 
 
 def test_all_that_is_known_of_the_input_is_in_the_output(save, out, noise, plan, write):
-    coefficients = [1.0, *([0.001] * 19)]
-    model = RPC(
-        height_off=1.0,
-        height_scale=2.0,
-        lat_off=3.0,
-        lat_scale=4.0,
-        long_off=5.0,
-        long_scale=6.0,
-        line_off=7.0,
-        line_scale=8.0,
-        samp_off=9.0,
-        samp_scale=10.0,
-        line_num_coeff=coefficients,
-        line_den_coeff=coefficients,
-        samp_num_coeff=coefficients,
-        samp_den_coeff=coefficients,
-        err_bias=1.0,
-        err_rand=2.0,
-    )
-
     def describe(file):
         file.descriptions = ("red band", "", "blau, größer")
         file.units = ("W/m2", "", "K")
@@ -179,7 +159,7 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, out, noise, plan,
         )
         file.update_tags(TIFFTAG_COPYRIGHT="me", AREA_OR_POINT="Point", TITLE="a=b\nc")
         file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
-        file.rpcs = model
+        file.rpcs = RPCS
 
     pixels = noise((60, 50, 3), "uint16")
     source = save(
@@ -198,7 +178,7 @@ def test_all_that_is_known_of_the_input_is_in_the_output(save, out, noise, plan,
     write(out, plan(source), source)
     written = described(out)
     expected = described(source)
-    assert written["model"].to_dict() == model.to_dict()
+    assert written["model"].to_dict() == RPCS.to_dict()
     assert "xml:XMP" in expected["tags"]
     assert written == expected
     with rasterio.open(out) as file:
@@ -258,23 +238,6 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
-def test_overviews_are_those_that_gdal_builds(save, tmp_path, out, copy):
-    source = save("in.tif", PHOTO, compress="deflate", photometric="RGB", tiled=True)
-    target = out
-    copy(source, target, overviews=True)
-    with rasterio.open(source, "r+") as file:
-        file.build_overviews([2], Resampling.average)
-    with (
-        rasterio.open(source, overview_level=0) as a,
-        rasterio.open(target, overview_level=0) as b,
-    ):
-        assert_array_equal(a.read(), b.read())
-    with rasterio.open(target) as file:
-        assert file.overviews(1) == [2]
-        assert_array_equal(file.read(), np.moveaxis(PHOTO, 2, 0))
-    assert names(tmp_path) == {"in.tif", "out.tif"}
-
-
 def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, out, copy):
     mask = np.zeros((512, 512), bool)
     mask[100:, 200:] = True
@@ -292,26 +255,6 @@ def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, out, copy):
         assert_array_equal(file.dataset_mask() > 0, mask[::2, ::2])
         assert file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "YCbCr JPEG"
         assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "95"
-
-
-def test_a_cloud_optimized_file(save, tmp_path, out, copy):
-    def describe(file):
-        file.update_tags(TITLE="field", AREA_OR_POINT="Point")
-        file.descriptions = ("r", "g", "b")
-
-    # GDAL makes no overviews of what fits into one block
-    photo = np.tile(PHOTO, (2, 1, 1))
-    source = save("in.tif", photo, photometric="RGB", nodata=3, then=describe)
-    copy(source, out, cog=True)
-    with rasterio.open(out) as file, rasterio.open(source) as old:
-        structure = file.tags(ns="IMAGE_STRUCTURE")
-        assert (structure["LAYOUT"], structure["COMPRESSION"]) == ("COG", "DEFLATE")
-        assert structure["PREDICTOR"] == "2"
-        assert file.overviews(1) == [2]
-        assert (file.transform, file.crs, file.nodata) == (old.transform, old.crs, 3)
-        assert (file.tags(), file.descriptions) == (old.tags(), old.descriptions)
-        assert_array_equal(file.read(), old.read())
-    assert names(tmp_path) == {"in.tif", "out.tif"}
 
 
 @pytest.mark.parametrize("option", ["OVERVIEW_RESAMPLING", "RESAMPLING"])

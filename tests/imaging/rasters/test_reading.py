@@ -16,7 +16,8 @@ from srcli.imaging.rasters.nodata import fill_nearest, is_nodata, nearest_other_
 from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import RasterSource
-from srcli.ports.image import Window
+from srcli.ports import Window
+from tests.fixtures.claims import sparse
 
 SOURCE = (
     '<SimpleSource><SourceFilename relativeToVRT="1">{}</SourceFilename>'
@@ -110,34 +111,6 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
         tile = source.read(Window(top=19, left=0, height=4, width=50))
         assert tile is not None
         assert_array_equal(tile, np.broadcast_to(pixels[19], (4, 50, 2)))
-
-
-def test_mosaics(save, save_vrt, noise):
-    west = noise((60, 50, 3))
-    right = noise((60, 50, 3), seed=1)
-    save("left.tif", west)
-    save("right.tif", right)
-    source_area = '<SrcRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
-    first_area = source_area + '<DstRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
-    second = source_area + '<DstRect xOff="60" yOff="9" xSize="50" ySize="60"/>'
-    bands = [
-        (
-            "Byte",
-            SOURCE.format("left.tif", b, first_area)
-            + SOURCE.format("right.tif", b, second),
-        )
-        for b in (1, 2, 3)
-    ]
-    mosaic = np.zeros((70, 110, 3), np.uint8)
-    mosaic[:60, :50] = west
-    mosaic[9:69, 60:] = right
-    path = save_vrt("a.vrt", 110, 70, bands)
-    with source_of(path) as source:
-        for window in tiles(source, 30, 30, 20):
-            assert_array_equal(source.read(window), cut(mosaic, window))
-    (path.parent / "right.tif").unlink()
-    with source_of(path) as source, pytest.raises(PictureError, match=r"a\.vrt: rows"):
-        everything(source)
 
 
 @pytest.mark.parametrize("driver", ["PNG", "JP2OpenJPEG", "HFA"])
@@ -388,24 +361,9 @@ def test_gdal_keeps_the_rows_that_all_tiles_of_a_row_share(tmp_path):
     from rasterio._env import get_gdal_config
 
     for name, tiled, most in (("tiles.tif", True, 1), ("strips.tif", False, 2)):
-        profile = {
-            "driver": "GTiff",
-            "width": 500_000,
-            "height": 400,
-            "count": 3,
-            "dtype": "uint8",
-        }
-        transform = rasterio.Affine(2, 0, 0, 0, -2, 0)
-        with rasterio.open(
-            tmp_path / name,
-            "w",
-            tiled=tiled,
-            sparse_ok=True,
-            transform=transform,
-            **profile,
-        ):
-            pass
-        with keep_open(tmp_path / name) as opened:
+        blocks = {"blockxsize": 256, "blockysize": 256 if tiled else 1}
+        path = sparse(tmp_path / name, 400, 500_000, [], count=3, tiled=tiled, **blocks)
+        with keep_open(path) as opened:
             info = info_of(opened)
             window = Window(top=0, left=0, height=info.height, width=info.width)
             RasterSource(info, choose_layout(info), window, 200)

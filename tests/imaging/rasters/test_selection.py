@@ -15,7 +15,7 @@ from srcli.imaging.rasters.look import look_at
 from srcli.imaging.rasters.meanings import Reasons, choose_layout_by_signs
 from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
-from srcli.ports.image import Window
+from srcli.ports import Window
 from tests.fixtures.mosaics import SIMPLE
 
 

@@ -60,7 +60,7 @@ def ran(done, options):
 
 
 def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
-    ran, pair, options, faces, tmp_path
+    ran, options, faces, tmp_path
 ):
     recipe = options.out / "tiny/parts/without/recipe.json"
     alone = TrainOptions(
@@ -139,9 +139,7 @@ def test_other_sets_and_other_pictures_of_a_set_are_measured_without_training(
     assert third.base.means("Faces") == ran.base.means("Faces")
 
 
-def test_a_stopped_run_goes_on_from_its_checkpoint(
-    ran, pair, options, tmp_path, monkeypatch
-):
+def test_a_stopped_run_goes_on_from_its_checkpoint(ran, pair, options, tmp_path):
     stopping = replace(options, out=tmp_path / "stopped")
     asked: list[None] = []
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from srcli.inference import device as device_module
-from srcli.inference.building import enlarge_array
+from srcli.inference.engines import enlarge_array
 from srcli.models.loading import load_model
 from srcli.pipelines.bench import (
     BenchOptions,

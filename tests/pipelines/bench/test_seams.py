@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from srcli.errors import UsageError
-from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
-from srcli.inference.tile_choice import choose_tiling
+from srcli.inference.engines import choose_tiling, make_engine
 from srcli.inference.tiling import Tiling
 from srcli.models.loading import load_model
 

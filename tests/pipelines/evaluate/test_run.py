@@ -15,7 +15,7 @@ from srcli.imaging.pixels.resize import downscale, resize
 from srcli.metrics.registry import METRICS, Metric
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 

@@ -112,7 +112,7 @@ def test_no_process_stays_behind(work, notes, tmp_path):
 PARENT = """
 import sys
 from srcli.pipelines.executors.processes import ProcessExecutor
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.pipelines.executors.processes import Slot
 import types, units_of_work
 

@@ -13,8 +13,8 @@ from srcli.training.folder import RunFolder, append_log_entry
 COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
 
 
-def write(folder, page, total):
-    """Log two entries of an iteration, and tell a page of them."""
+def write(folder, page, total, *, validated=True):
+    """Log the entries of an iteration, and tell a page of them."""
     train = {
         "event": "train",
         "total": total,
@@ -26,7 +26,7 @@ def write(folder, page, total):
     sets = {"held-out": 30 + total / 100, "<Set5>": 31.0}
     validation = {"event": "validation", "total": total, "step": total, **COMMON}
     validation |= {"psnr": sets["held-out"], "sets": sets, "best": total < 200}
-    for entry in (train, validation):
+    for entry in (train, validation) if validated else (train,):
         append_log_entry(folder.log, entry)
         page(entry)
 
@@ -65,6 +65,15 @@ def test_a_training_that_is_resumed_near_its_end_has_a_page(tmp_path):
     assert "100 iterations, 1 min" in (tmp_path / "report.html").read_text(
         encoding="utf-8"
     )
+
+
+def test_a_training_without_validation_has_a_page(tmp_path):
+    folder = RunFolder(tmp_path)
+    with report.report_page(folder, "tiny ×2") as page:
+        write(folder, page, 100, validated=False)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Learning rate" in text
+    assert "Validation:" not in text
 
 
 def test_a_training_of_seconds_needs_no_page(tmp_path, monkeypatch):

@@ -19,11 +19,11 @@ from srcli.imaging.pixels.resize import downscale
 from srcli.models import build_network
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
+from srcli.models.weights import WeightsInfo
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.data import deciding_set, validation_sets, validator
-from srcli.ports.progress import Progress
+from srcli.ports import Progress
 from srcli.training.steps import Numerics
 from tests.fixtures.progress import Notes
 from tests.fixtures.trainings import make_pairs
@@ -126,7 +126,7 @@ def test_pictures_without_lr_are_left_out_and_told(folder, tmp_path, astronaut):
     assert "left out" in notes.warnings[0]
 
 
-def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
+def test_useless_sets_are_refused_in_one_line(folder):
     with pytest.raises(DataError, match=r"--validate .*nowhere: no such folder"):
         validation_sets(None, ["nowhere"], 2, Progress())
     with pytest.raises(
@@ -139,9 +139,7 @@ def test_useless_sets_are_refused_in_one_line(folder, tmp_path):
 
 
 @pytest.mark.parametrize("size", [2, 5])
-def test_several_processes_get_the_figures_of_one_bit_for_bit(
-    astronaut, tmp_path, size
-):
+def test_several_processes_get_the_figures_of_one_bit_for_bit(astronaut, size):
     pairs = make_pairs([astronaut, astronaut[:67, :50], astronaut[9:70, 5:64]], 2)
     sets = {"a": pairs, "b": make_pairs([astronaut[:40]], 2)}
     team = SimpleNamespace(size=size, rank=0)

@@ -18,11 +18,10 @@ from PIL import Image
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
-from srcli.inference.pools import _kept_pool
+from srcli.inference.engines import _kept_pool
 from srcli.models import build_network
 from srcli.models.storage import save_weights
-from srcli.models.stored import WeightsInfo
-from srcli.models.weights import weights_path
+from srcli.models.weights import WeightsInfo, weights_path
 from tests.fixtures.photographs import SRGB
 
 RAMP = np.arange(12, dtype=np.uint16).reshape(3, 4) * 5000

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from srcli.imaging.pixels.boxes import Box
+from srcli.imaging.pixels.geometry import Box
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Reporter

@@ -50,9 +50,9 @@ def _watched_gdal(monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "profile"),
-    [("a.tif", PLACE), ("a.png", {}), ("a.jpg", {}), ("a.webp", {})],
+    [("a.tif", PLACE), ("b.tif", {}), ("a.png", {}), ("a.jpg", {}), ("a.webp", {})],
 )
-def test_an_input_is_opened_at_most_three_times(srx, tmp_path, name, profile):
+def test_an_input_is_opened_a_few_times(srx, tmp_path, name, profile):
     source = tmp_path / name
     if profile:
         write_by_gdal(source, PIXELS, **profile)
@@ -60,7 +60,8 @@ def test_an_input_is_opened_at_most_three_times(srx, tmp_path, name, profile):
         Image.fromarray(PIXELS).save(source)
     OPENS.clear()
     srx("upscale", source, tmp_path / "b.png", code=0)
-    assert 0 < OPENS[name] <= 3
+    most = 4 if name == "b.tif" else 3
+    assert 0 < OPENS[name] <= most
 
 
 @pytest.mark.posix  # elsewhere open files stay as they are

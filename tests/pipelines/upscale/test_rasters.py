@@ -15,7 +15,6 @@ import pytest
 import rasterio
 import rasterio.shutil
 from PIL import Image
-from rasterio.transform import Affine
 from skimage import data
 
 import srcli
@@ -29,6 +28,7 @@ from srcli.pipelines.upscale.python_options import FractionTask
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
+from tests.fixtures.pictures import read_pixels
 
 BICUBIC = settle(Asked(model="bicubic", scale=2, tile=64, overlap=8))
 MERGE = "srcli.pipelines.upscale.rasters.publish"
@@ -85,71 +85,6 @@ def crop(geotiffs, tmp_path):
     return cut
 
 
-def test_a_geotiff_keeps_its_place_and_its_nodata(crop, tmp_path):
-    source = crop(WITH_NODATA, 360, 0, 120, 100)
-    report = enlarge(source, tmp_path / "out")
-    assert report.state == "done", report.error
-    with rasterio.open(source) as before, rasterio.open(report.target) as after:
-        assert (after.width, after.height) == (2 * before.width, 2 * before.height)
-        assert after.crs == before.crs
-        a, b, c, d, e, f = before.transform[:6]
-        assert after.transform.almost_equals(
-            Affine(a / 2, b / 2, c, d / 2, e / 2, f), 1e-9
-        )
-        assert np.allclose(after.bounds, before.bounds, rtol=0, atol=1e-6)
-        assert after.nodata == before.nodata == 0
-        assert after.colorinterp == before.colorinterp
-        mask = before.read_masks().repeat(2, axis=1).repeat(2, axis=2)
-        assert np.array_equal(after.read_masks(), mask)
-        assert after.compression is not None
-    assert leftovers(report.target.parent) == []
-
-
-def test_a_height_does_not_spoil_the_index_beside_it(crop, tmp_path):
-    colours = pixels_of(crop(FOUR_BANDS, 100, 100, 60, 50)).astype(np.float32)
-    height = colours[0] * 10
-    index = colours[3] / 128 - 1
-    source = write_by_gdal(
-        tmp_path / "terrain.tif", np.dstack([height, index]), **PLACE
-    )
-    options = replace(BICUBIC, model="rrlfn")
-    report = enlarge(source, tmp_path / "out", options)
-    assert report.state == "done", report.error
-    together = pixels_of(report.target)
-    for band, alone in enumerate((height, index), 1):
-        report = enlarge(source, tmp_path / f"out{band}", options, bands=(band,))
-        np.testing.assert_allclose(
-            together[band - 1], pixels_of(report.target)[0], atol=2e-4 * np.ptp(alone)
-        )
-
-
-def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(
-    crop, tmp_path
-):
-    gray = pixels_of(crop(FOUR_BANDS, 100, 100, 90, 70))[0]
-    source = write_by_gdal(
-        tmp_path / "scan.tif", gray, photometric="MINISWHITE", **PLACE
-    )
-    report = enlarge(source, tmp_path / "out")
-    assert report.state == "done", report.error
-    with rasterio.open(report.target) as after:
-        assert after.tags(ns="IMAGE_STRUCTURE")["MINISWHITE"] == "YES"
-        assert np.array_equal(after.read(1), srcli.upscale(gray, "bicubic", 2, tile=64))
-
-
-def test_pixels_equal_those_of_the_picture_in_memory(crop, tmp_path):
-    source = crop(FOUR_BANDS, 100, 100, 150, 130)
-    report = enlarge(source, tmp_path / "out", rgb=(1, 2, 3))
-    picture = pixels_of(source).transpose(1, 2, 0)
-    expected = srcli.upscale(
-        np.ascontiguousarray(picture[:, :, :3]), "bicubic", 2, tile=64
-    )
-    infrared = srcli.upscale(picture[:, :, 3], "bicubic", 2, tile=64)
-    after = pixels_of(report.target).astype(int)
-    assert np.abs(after[:3].transpose(1, 2, 0) - expected).max() <= 1
-    assert np.abs(after[3] - infrared).max() <= 1
-
-
 def test_a_band_order_is_kept_and_a_wrong_one_refused(crop, tmp_path):
     source = crop(FOUR_BANDS, 100, 100, 70, 70)
     bands = pixels_of(enlarge(source, tmp_path / "a").target)
@@ -171,21 +106,6 @@ def test_16_bit_values_keep_their_levels(crop, tmp_path):
         assert after.dtype == np.uint16
         expected = resize(pixels, 2).clip(1, 65_535)  # 0 is nodata
         assert np.abs(after - expected.astype(float)).max() <= 1
-
-
-def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
-    values = astronaut[:80, :90].mean(axis=2).astype(np.float32) * 10 - 500
-    values[20:40, 30:50] = np.nan
-    turned = PLACE | {"transform": Affine(0.5, 0.1, 5e5, 0.1, -0.5, 5e6)}
-    source = write_by_gdal(tmp_path / "heights.tif", values, nodata=np.nan, **turned)
-    report = enlarge(source, tmp_path / "out")
-    (after,) = pixels_of(report.target)
-    holes = np.isnan(values).repeat(2, axis=0).repeat(2, axis=1)
-    assert np.array_equal(np.isnan(after), holes)
-    around = after[36:84, 56:104]
-    overshoot = 0.2 * (np.nanmax(values) - np.nanmin(values))
-    assert np.nanmin(around) > np.nanmin(values) - overshoot
-    assert np.nanmax(around) < np.nanmax(values) + overshoot
 
 
 @pytest.fixture
@@ -266,20 +186,6 @@ def test_corrections_are_named_alike_by_every_process(
     interrupt(source, tmp_path / "out", options)
     (plan,) = (tmp_path / "out").glob(".*.parts/*.json")
     assert json.loads(plan.read_bytes())["corrections"] == [name]
-
-
-def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
-    source = tmp_path / "a.png"
-    Image.fromarray(astronaut).save(source)
-    source.with_suffix(".pgw").write_text("0.5\n0\n0\n-0.5\n1000.25\n2000.75\n")
-    report = enlarge(source, tmp_path / "out")
-    assert report.target.suffix == ".png"
-    with rasterio.open(report.target) as dataset:
-        assert dataset.transform.almost_equals(
-            Affine(0.25, 0, 1000, 0, -0.25, 2001), 1e-9
-        )
-    world = np.loadtxt(report.target.with_suffix(".pgw"))
-    assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
 
 
 @pytest.fixture
@@ -459,20 +365,6 @@ def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch, en
     assert shares[-1] == 1
 
 
-def test_nodata_can_be_given_and_taken_away(crop, tmp_path):
-    source = crop(WITH_NODATA, 0, 0, 120, 120)
-    report = enlarge(source, tmp_path / "none", nodata="none")
-    with rasterio.open(report.target) as dataset:
-        assert dataset.nodata is None
-        assert dataset.read_masks().min() == 255
-    report = enlarge(crop(FOUR_BANDS, 0, 0, 64, 64), tmp_path / "given", nodata=7.0)
-    with rasterio.open(report.target) as dataset:
-        assert dataset.nodata == 7
-    assert (
-        "has uint8 values" in enlarge(source, tmp_path / "wrong", nodata=-9999.0).error
-    )
-
-
 def test_a_mosaic_does_not_replace_what_it_is_made_of(crop, tmp_path):
     source = crop(FOUR_BANDS, 0, 0, 60, 50)
     before = source.read_bytes()
@@ -547,13 +439,8 @@ def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
     bands = picture.get("bands")
     photograph = Image.fromarray(astronaut[64:128, 96:160])
     photograph.save(tmp_path / "a.jpg", quality=picture["quality"])
-    pixels = np.asarray(Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
-    with rasterio.open(
-        tmp_path / "a.tif", "w", driver="GTiff", height=pixels.shape[1], width=pixels.shape[2],
-        count=3, dtype=picture.get("dtype", "uint8"), photometric="RGB", crs=32618,
-        transform=Affine(0.1, 0, 5e5, 0, -0.1, 4e6),
-    ) as file:  # fmt: skip
-        file.write(pixels)
+    pixels = read_pixels(tmp_path / "a.jpg").astype(picture.get("dtype", "uint8"))
+    write_by_gdal(tmp_path / "a.tif", pixels, photometric="RGB", **PLACE)
     options = settle(Asked(model="auto", scale=scale))
     report = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=bands)
     assert (report.condition, report.model) == expected

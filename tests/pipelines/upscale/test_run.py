@@ -11,7 +11,7 @@ import rasterio
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.pixels.boxes import Box
+from srcli.imaging.pixels.geometry import Box
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.kinds import open_item
@@ -74,17 +74,6 @@ def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(
         assert report.target.read_bytes() == expected.target.read_bytes()
     (told,) = notes.warnings
     assert told.startswith("photographs are upscaled without --nodata, --overviews")
-
-
-@pytest.mark.parametrize("batch", [None, 7])
-def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
-    for name, size in (("one", 1), ("many", batch)):
-        options = settle(
-            Asked(model="bicubic", scale=2, tile=32, overlap=8, batch=size)
-        )
-        upscale_files([folder], tmp_path / name, options)
-    for path in (tmp_path / "one").iterdir():
-        assert path.read_bytes() == (tmp_path / "many" / path.name).read_bytes()
 
 
 def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(

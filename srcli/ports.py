@@ -1,19 +1,19 @@
-"""Means by which an image is enlarged: its source, tiles and values.
+"""What packages share: an image's source, tiles and values, and reports of long work.
 
-No torch type is named here.
+No torch type is named here. Pipelines report their progress, the command line draws it,
+tests record it; by default nothing is shown.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 Wrap = Literal["", "x", "y", "both"]
 """Axes along which an image goes on at its opposite border: ``x`` for panoramas of 360
@@ -151,3 +151,77 @@ def are_units(low: float, high: float) -> bool:
     its errors.
     """
     return low >= 0 and (high == 0 or 0.25 <= high <= 1)
+
+
+Stop = Callable[[], bool]
+"""Returns True once the user has asked to stop; called often by long work."""
+
+
+class Task:
+    """One running piece of work, shown as a bar or a line."""
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Add to the work that is done, in the unit of the task."""
+
+    def grow(self, amount: float) -> None:
+        """Add to the total: work on one more thing, such as a picture, begins."""
+
+    def extend(self, amount: float) -> None:
+        """Add to the total, or take from it: more has become known of what has begun."""
+        self.grow(amount)
+
+    def describe(self, text: str) -> None:
+        """Replace the text shown beside the bar."""
+
+    def add_waiting(self, seconds: Mapping[str, float]) -> None:
+        """Add the seconds for which work stood still, by what it waited for."""
+
+    def close(self) -> None:
+        """End the task, done or not."""
+
+
+class Progress:
+    """Receives the reports of pipelines."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a piece of work of ``total`` units (None: unknown).
+
+        The unit ``"%"`` shows the share that is done, where amounts mean nothing to users.
+        """
+        return Task()
+
+    def message(self, text: str) -> None:
+        """Report something worth a line."""
+
+    def warn(self, text: str) -> None:
+        """Report something that the user should act on."""
+
+    def detail(self, *lines: str) -> None:
+        """Report something for --verbose, such as the lines of a traceback."""
+
+
+class ForwardedProgress(Progress):
+    """Passes all reports on to another progress; for subclasses that change some of them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a piece of work; see ``Progress``."""
+        return self.progress.task(label, total=total, unit=unit)
+
+    def reword(self, text: str) -> str:
+        """Return the words in which a line is passed on."""
+        return text
+
+    def message(self, text: str) -> None:
+        """Pass a message on."""
+        self.progress.message(self.reword(text))
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on."""
+        self.progress.warn(self.reword(text))
+
+    def detail(self, *lines: str) -> None:
+        """Pass lines for --verbose on."""
+        self.progress.detail(*map(self.reword, lines))

@@ -1,13 +1,15 @@
-"""Heights packed into colours: red, green and blue are the three bytes of one number.
+"""Heights: packed into colours, or rounded to whole numbers.
 
-Terrain-RGB of Mapbox (-10000 m and steps of 0.1 m) and Terrarium (-32768 m and steps of
-1/256 m) are; where the lower byte goes from 255 to 0, the one above rises by 1. Each byte
-enlarged by itself is off by kilometres there.
+Packed, red, green and blue are the three bytes of one number: Terrain-RGB of Mapbox
+(-10000 m and steps of 0.1 m) and Terrarium (-32768 m and steps of 1/256 m). Where the
+lower byte goes from 255 to 0, the one above rises by 1. Each byte enlarged by itself is
+off by kilometres there.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array, Bools
 
@@ -113,3 +115,52 @@ def _valid_along(valid: Bools, axis: int) -> Bools:
     all_before = (slice(None),) * axis
     marks = valid[*all_before, :length] & valid[*all_before, 1 : length + 1]
     return np.asarray(marks & valid[*all_before, 2:])
+
+
+Doubles = NDArray[np.float64]
+
+_WIDTHS = (1, 2, 4, 8, 16)
+"""Standard deviations of Gaussians in pixels; terraces up to twice the last vanish."""
+_TAPS = 3
+"""Times its standard deviation, half the taps of a Gaussian."""
+_UNLIKELY = 0.7
+"""Share of pixels within half a unit of their mean up to which it is no surface of theirs."""
+_LIKELY = 0.9
+"""Such a share from which on it is one."""
+_FINEST = 2**-12
+"""Of a unit, to which shifts are rounded: a plateau stays one to the last digit."""
+REACH = 2 * _TAPS * _WIDTHS[-1]
+"""Pixels around one on which its smoothed value depends."""
+
+
+def smooth_steps(pixels: Array, valid: Bools) -> Doubles:
+    """Return a surface that rounds to the whole numbers ``pixels`` (H, W), as 64-bit floats.
+
+    Each pixel moves by at most 0.5, towards the mean around it, of the widest Gaussian by
+    which nearly all pixels around it do: on slopes that rise by less than a unit a pixel.
+    Others, such as rock and noise, stay. No invalid pixel counts, and no pixel more than
+    ``REACH`` away; so windows with such a margin come out as the whole, bit for bit.
+    """
+    stored = np.where(valid, pixels, 0).astype(np.float64)
+    shifts = np.zeros(stored.shape)
+    for width in _WIDTHS:
+        share_of_valid = np.maximum(_blur(valid, width), np.finfo(float).tiny)
+        shift = _blur(stored, width) / share_of_valid - stored
+        is_near = valid & (np.abs(shift) <= 0.5)
+        share = _blur(is_near, width) / share_of_valid
+        weight = ((share - _UNLIKELY) / (_LIKELY - _UNLIKELY)).clip(0, 1)
+        shifts += weight * (shift.clip(-0.5, 0.5) - shifts)
+    return stored + np.rint(shifts / _FINEST) * _FINEST
+
+
+def _blur(pixels: Array, width: int) -> Doubles:
+    """Blur (H, W) by a Gaussian; beyond its edges are zeros."""
+    from scipy import ndimage
+
+    steps = np.arange(-_TAPS * width, _TAPS * width + 1)
+    taps = np.exp(-0.5 * (steps / width) ** 2)
+    taps /= taps.sum()
+    blurred = pixels.astype(np.float64)
+    for axis in (0, 1):
+        blurred = ndimage.correlate1d(blurred, taps, axis, mode="constant")
+    return np.asarray(blurred)

@@ -1,4 +1,7 @@
-"""Engines of one model for a run that enlarges files, which stay for further runs in Python."""
+"""Engines of models: built on a network and its tiles, and kept for a run.
+
+Upscaling, evaluation and benchmarks run on them; torch is imported for them.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,109 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from srcli.inference.building import make_engine
-from srcli.inference.device import EngineOptions, choose_device, half_type
-from srcli.inference.tile_choice import choose_tiling
-from srcli.models import MODELS
-from srcli.models.loading import load_model
-from srcli.models.strength import make_crisper, mixed
+from srcli.imaging.pixels.arrays import Array
+from srcli.inference.device import EngineOptions, choose_device, half_type, network_half
+from srcli.inference.stream import array_job, run_one
+from srcli.inference.tiling import Tiling
+from srcli.models import MODELS, name_of
+from srcli.models.loading import load_model, make_crisper, mixed
 from srcli.models.weights import (
     PHOTO_MODEL,
     file_of_model,
     is_mixed,
     network_digest,
 )
-from srcli.ports.image import Values
+from srcli.ports import TileGrid, Values
 
 if TYPE_CHECKING:
-    from srcli.inference.engine import TorchEngine
+    from srcli.inference.engine import Engine, TorchEngine
     from srcli.inference.raster_engine import RasterEngine
-    from srcli.inference.tiling import Tiling
     from srcli.layers.network import Network
+
+WHOLE_TILE = 1 << 20
+"""Tile edge of networks whose pictures are not cut: longer than any picture."""
+
+
+def choose_tiling(
+    model: str, network: Network, tile: int | None = None, overlap: int | None = None
+) -> Tiling:
+    """Return the tiling of a model or weights file: its own, or what the user asked for."""
+    entry = MODELS.get(model) or MODELS.get(name_of(network))
+    default_tile, default_overlap = network.tiling
+    whole_pixels = 0
+    if entry:
+        default_tile = entry.tile
+        default_overlap = entry.overlap
+        if tile is None:
+            whole_pixels = entry.whole
+    if not network.tiles:
+        default_tile = WHOLE_TILE
+    tile = tile or default_tile
+    if overlap is None:
+        overlap = min(default_overlap, (tile - 1) // 2)
+    return Tiling(
+        tile=tile,
+        overlap=overlap,
+        edge=network.edge,
+        step=network.tile_step,
+        whole=whole_pixels,
+    )
+
+
+def make_engine(
+    network: Network,
+    options: EngineOptions,
+    *,
+    bits: int = 8,
+    whole_pictures: bool = False,
+    hold_colours: bool = False,
+) -> TorchEngine:
+    """Put a network on a device; ``auto`` precision keeps fp32 for pictures of more than 8 bits.
+
+    With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
+    ``hold_colours`` is for networks that shift colours.
+    """
+    import torch
+
+    from srcli.inference.engine import TorchEngine
+    from srcli.inference.fusing.convolutions import fuse
+    from srcli.machine import keep_freed_memory
+
+    device = choose_device(options.device)
+    half = network_half(network, device, options.precision, bits=bits)
+    if not (options.plain or whole_pictures):
+        with torch.random.fork_rng(devices=()):  # fused layers begin as random ones
+            network = fuse(network, device, half)
+    if device.type == "cpu":
+        keep_freed_memory(whole_pictures=whole_pictures)
+    return TorchEngine(
+        network,
+        options,
+        device=device,
+        half=None if options.plain else half,
+        hold_colours=hold_colours,
+        # code of others may not be copied, nor run by several threads at once
+        has_lanes=not (network.origin or options.plain),
+    )
+
+
+def enlarge_array(
+    engine: Engine,
+    pixels: Array,
+    grid: TileGrid | None = None,
+    *,
+    name: str = "picture",
+) -> Array:
+    """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
+
+    Errors name it by ``name``.
+    """
+    if grid is None:
+        height, width = pixels.shape[:2]
+        grid = Tiling(tile=max(height, width), overlap=0).grid(height, width)
+    job, enlarged = array_job(pixels, grid, name=name, scale=engine.scale)
+    run_one(engine, job)
+    return enlarged
 
 
 class EnginePool:

@@ -1,1 +1,0 @@
-"""Protocols that several rooms share."""
