@@ -90,7 +90,7 @@ def test_a_finished_training_takes_a_longer_budget_only(tmp_path):
         record, (note,) = joined(folder, budget=budget)
         assert record.budget == budget
         assert (
-            f"the budget was {was} and is {budget} now: the schedule is stretched"
+            f"the budget was {was} and is {budget} now: the schedule is that of the new"
             in note
         )
 
