@@ -105,7 +105,7 @@ def test_missing_and_damaged_tiles_are_holes(srx, tiles, tmp_path, enlarged):
     (tiles / damaged).write_bytes((tiles / damaged).read_bytes()[:500])
     Image.new("RGB", (32, 32)).save(tiles / "5/9/101.png")
     result = srx("upscale", tiles, "out", "-s 2 --mosaic", code=1)
-    assert "4 done, 2 failed" in result.out
+    assert "4 done (4 by g-idrn), 2 failed" in result.out
     assert f"{damaged}: the file is damaged or cut short" in result.err.replace(
         "\n", " "
     )
@@ -207,7 +207,7 @@ def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, photograph, enl
     save_sheet(folder / "far.tif", small, 0, 0)
     result = srx(f"upscale {folder} out -s 2 --mosaic", code=1)
     text = " ".join(result.err.split())
-    assert "6 done, 2 failed" in result.out, result
+    assert "6 done (6 by g-idrn), 2 failed" in result.out, result
     assert (
         f"sheets: 2 groups of files lie far from each other, that of {folder}/far.tif"
         in text
