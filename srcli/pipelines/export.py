@@ -424,7 +424,9 @@ def write_ncnn(
         if metadata["size"] == ANY_SIZE:
             command.append(f"inputshape2={[1, 3, 2 * height, 2 * width]}")
         command.append("fp16=0")
-        subprocess.run(command, cwd=work, capture_output=True, check=False)
+        ended = subprocess.run(command, cwd=work, capture_output=True, check=False)
+        if ended.returncode == -9:  # by SIGKILL: for any size it takes gigabytes
+            raise RuntimeError("pnnx was killed, perhaps for want of memory")
         if not Path(work, "net.ncnn.bin").exists():
             raise RuntimeError("pnnx does not translate it")
         weights = Path(work, "net.ncnn.bin").read_bytes()

@@ -295,6 +295,29 @@ def test_what_the_older_exporter_lacks_says_what_helps(srx, tmp_path, monkeypatc
     assert len(result.err.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        ("kill -9 $$", "pnnx was killed, perhaps for want of memory"),
+        ("exit 1", "pnnx does not translate it"),
+    ],
+)
+def test_a_converter_that_ends_early_says_why(
+    srx, tiny, tmp_path, monkeypatch, ending, reason
+):
+    pytest.importorskip("ncnn")
+    pnnx = pytest.importorskip("pnnx")
+    converter = tmp_path / "converter"
+    converter.write_text(f"#!/bin/sh\n{ending}\n", encoding="utf-8")
+    converter.chmod(0o755)
+    monkeypatch.setattr(pnnx, "EXEC_PATH", str(converter))
+    result = srx(
+        "export", tmp_path / "net.param", "-m", tiny / "g-idrn.safetensors", code=2
+    )
+    assert result.err.count("\n") == 1
+    assert reason in result.err
+
+
 def test_the_flagship_is_written_once_the_older_exporter_is_gone(
     tiny, tmp_path, monkeypatch
 ):
