@@ -90,14 +90,20 @@ def format_table() -> dict[str, Any]:
 
 
 @cache
+def written_pictures() -> dict[str, list[str]]:
+    """Return the suffixes of the formats in which photographs are written, by name."""
+    pictures = {}
+    for name, form in format_table()["format"].items():
+        if not form.keys() & {"video", "map_tiles"}:
+            pictures[name] = form["suffixes"]
+    return pictures
+
+
+@cache
 def picture_suffixes() -> frozenset[str]:
     """Return the suffixes of photographs, in lower case with the dot."""
-    table = format_table()
-    suffixes = [*table["read_only"].values()]
-    for form in table["format"].values():
-        if not form.keys() & {"video", "map_tiles"}:
-            suffixes.append(form["suffixes"])
-    return frozenset(chain(*suffixes))
+    read_only = format_table()["read_only"].values()
+    return frozenset(chain(*read_only, *written_pictures().values()))
 
 
 def checksum(*pieces: bytes | memoryview) -> str:

@@ -30,6 +30,25 @@ IDLE_PRIORITY_CLASS = 0x40
 PRIO_DARWIN_PROCESS = 4
 PRIO_DARWIN_BG = 0x1000
 """Of macOS, <sys/resource.h>: background, for processor, disk and network."""
+PROCESS = Path("/proc/self")
+"""Where the kernel says to which groups this process belongs, and where they are."""
+_LARGEST_LIMIT = 2**60
+"""Bytes; with more, version 1 says that there is no limit."""
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Of versions 2 and 1: files of limit and use, and the entry of files that are not used."""
+# Parameters of glibc's mallopt(3).
+_TRIM_THRESHOLD = -1
+_TOP_PAD = -2
+_MMAP_THRESHOLD = -3
+_MMAP_MAX = -4
+_ARENA_MAX = -8
+_LARGEST_BLOCK = 32 << 20
+"""The largest threshold that glibc accepts; tensors of a tile are below it."""
+
+_is_own = False
 
 
 def describe_machine(device: torch.device) -> str:
@@ -137,17 +156,6 @@ def _free_memory(tenth_of_second: int) -> int | None:
     return min((room for room in known if room is not None), default=None)
 
 
-PROCESS = Path("/proc/self")
-"""Where the kernel says to which groups this process belongs, and where they are."""
-_LARGEST_LIMIT = 2**60
-"""Bytes; with more, version 1 says that there is no limit."""
-_MEMORY_FILES = (
-    ("memory.max", "memory.current", "inactive_file"),
-    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
-"""Of versions 2 and 1: files of limit and use, and the entry of files that are not used."""
-
-
 def processor_quota(process: Path = PROCESS) -> float | None:
     """Return the processors whose time this process may take, such as 0.5; None for no limit.
 
@@ -234,18 +242,6 @@ def _read_text(file: Path) -> str:
     with suppress(OSError):
         return file.read_text("utf-8", "replace")
     return ""
-
-
-# Parameters of glibc's mallopt(3).
-_TRIM_THRESHOLD = -1
-_TOP_PAD = -2
-_MMAP_THRESHOLD = -3
-_MMAP_MAX = -4
-_ARENA_MAX = -8
-_LARGEST_BLOCK = 32 << 20
-"""The largest threshold that glibc accepts; tensors of a tile are below it."""
-
-_is_own = False
 
 
 def own_process() -> None:

@@ -25,6 +25,16 @@ PART_SIDE = 80
 """Side of a part that is chosen, in pixels of the photograph."""
 DETAIL_RANKS = (1.0, 0.9, 0.5)
 """Ranks of the chosen parts among all by detail: the most, nine tenths, the middle."""
+SECONDS = 1.0
+"""How long a turn is shown."""
+SUFFIXES = (".gif", ".webp", ".mp4")
+"""Of files that can hold turns."""
+BORDER = 4
+"""White pixels around each picture."""
+CAPTION_HEIGHT = 28
+"""Height of the line below the pictures that holds the name, in pixels."""
+PALETTE_PIXELS = 500_000
+"""Largest number of pixels by which the colours of a GIF are chosen."""
 
 Part = tuple[int, int, int, int]
 """Left, top, width and height of a part of a photograph, in its pixels."""
@@ -69,18 +79,6 @@ def cut_part(
 def repeat_pixels(pixels: NDArray[Any], times: int) -> NDArray[Any]:
     """Enlarge a picture (H, W, C), its pixels as they are."""
     return pixels.repeat(times, axis=0).repeat(times, axis=1)
-
-
-SECONDS = 1.0
-"""How long a turn is shown."""
-SUFFIXES = (".gif", ".webp", ".mp4")
-"""Of files that can hold turns."""
-BORDER = 4
-"""White pixels around each picture."""
-CAPTION_HEIGHT = 28
-"""Height of the line below the pictures that holds the name, in pixels."""
-PALETTE_PIXELS = 500_000
-"""Largest number of pixels by which the colours of a GIF are chosen."""
 
 
 def check_turns(out: Path, others: Sequence[str] = ()) -> None:

@@ -42,11 +42,6 @@ class Format:
     map_tiles: bool = False
     """A file of map tiles, for rasters on the grid of one alone."""
 
-    @property
-    def is_picture(self) -> bool:
-        """True if photographs are written in it."""
-        return not (self.video or self.map_tiles)
-
 
 def _read_format(name: str, row: dict[str, Any]) -> Format:
     """Read a row of ``formats.toml``, whose lists become tuples."""
@@ -63,8 +58,6 @@ FORMATS = {name: _read_format(name, row) for name, row in _TABLE["format"].items
 _STARTS: dict[str, str] = _TABLE["starts"]
 READ_ONLY: dict[str, list[str]] = _TABLE["read_only"]
 """Suffixes of the formats that can only be read, by name."""
-
-
 READABLE_SUFFIXES = picture_suffixes()
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""

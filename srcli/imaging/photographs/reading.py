@@ -10,10 +10,9 @@ from typing import IO
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import EMPTY, open_input
+from srcli.files import EMPTY, open_input, written_pictures
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import (
-    FORMATS,
     READ_ONLY,
     VIDEO_SUFFIXES,
     describe_other_kind,
@@ -269,8 +268,7 @@ def not_a_picture(path: Path) -> PictureError:
         )
     if words := describe_other_kind(path):
         return PictureError(f"{path}: {words}")
-    pictures = {name for name, form in FORMATS.items() if form.is_picture}
-    names = ", ".join(sorted(pictures | READ_ONLY.keys()))
+    names = ", ".join(sorted(written_pictures().keys() | READ_ONLY.keys()))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
     )

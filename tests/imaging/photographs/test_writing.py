@@ -11,7 +11,7 @@ from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
-from srcli.imaging.files.formats import FORMATS
+from srcli.files import written_pictures
 from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.exif import read_main, software, with_texts
@@ -27,7 +27,7 @@ from srcli.imaging.pixels.geometry import PixelMap
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import SRGB, noise, read_by_gdal
 
-PICTURE_FORMATS = {name for name, form in FORMATS.items() if form.is_picture}
+PICTURE_FORMATS = set(written_pictures())
 each_depth = pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 
 
