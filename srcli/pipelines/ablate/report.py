@@ -356,13 +356,13 @@ def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
             "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
             "more are better."
         )
-    if not is_printed(result):
+    if seeds > 1 and not is_printed(result):
         yield (
             "Verdicts: higher or lower than base in PSNR, significant at the 5 % level after "
             f"Holm's correction over the {plural(result.tests, 'test')} of this report; none "
             "where base or variant is below bicubic."
         )
-    else:
+    elif seeds > 1:
         yield (
             "Printed figures are of the paper's full training: verdicts compare the signs of "
             "differences, not the figures. They are on printed differences alone, significant at "

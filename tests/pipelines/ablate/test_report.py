@@ -189,7 +189,7 @@ FASTER = "faster variants were trained for more iterations"
 @pytest.mark.parametrize(
     ("changes", "expected", "unexpected"),
     [
-        ({"seeds": 1}, [ONE], [TWO]),
+        ({"seeds": 1}, [ONE], [TWO, "Holm's correction"]),
         ({"seeds": 2}, [TWO], [ONE]),
         ({"seeds": 3, "budget": None}, [], [ONE, TWO, FASTER]),
         ({"budget": "20m"}, [FASTER], []),
