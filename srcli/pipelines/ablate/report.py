@@ -356,19 +356,21 @@ def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
             "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
             "more are better."
         )
-    if seeds > 1 and not is_printed(result):
-        yield (
-            "Verdicts: higher or lower than base in PSNR, significant at the 5 % level after "
-            f"Holm's correction over the {plural(result.tests, 'test')} of this report; none "
-            "where base or variant is below bicubic."
-        )
-    elif seeds > 1:
+    if is_printed(result) and seeds == 1:
+        yield "Printed figures are of the paper's full training."
+    elif is_printed(result):
         yield (
             "Printed figures are of the paper's full training: verdicts compare the signs of "
             "differences, not the figures. They are on printed differences alone, significant at "
             f"the 5 % level after Holm's correction over the {plural(result.tests, 'test')} of "
             f"this report. There is none where base or variant is within {LEAST_GAIN:g} dB of "
             f"bicubic or below {PRINTED_SHARE:.0%} of the printed gain over it."
+        )
+    elif seeds > 1:
+        yield (
+            "Verdicts: higher or lower than base in PSNR, significant at the 5 % level after "
+            f"Holm's correction over the {plural(result.tests, 'test')} of this report; none "
+            "where base or variant is below bicubic."
         )
     if budget is not None and parse_budget(budget).timed:
         yield (
