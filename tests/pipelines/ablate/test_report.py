@@ -182,6 +182,7 @@ def test_conditions_name_data_sets_and_machine_but_no_folders(written, bare):
 
 
 ONE = "With one seed the interval is over pictures alone"
+PRINTED = "Printed figures are of the paper's full training"
 TWO = "Two seeds tell little"
 FASTER = "faster variants were trained for more iterations"
 
@@ -189,7 +190,8 @@ FASTER = "faster variants were trained for more iterations"
 @pytest.mark.parametrize(
     ("changes", "expected", "unexpected"),
     [
-        ({"seeds": 1}, [ONE], [TWO, "Holm's correction"]),
+        ({"seeds": 1}, [ONE, PRINTED], [TWO, "Holm's correction"]),
+        ({"seeds": 1, "budget": "5000"}, [ONE], ["Holm's correction"]),
         ({"seeds": 2}, [TWO], [ONE]),
         ({"seeds": 3, "budget": None}, [], [ONE, TWO, FASTER]),
         ({"budget": "20m"}, [FASTER], []),
