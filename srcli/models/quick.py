@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from srcli.layers.blocks import (
     CORNERS,
     conv,
+    damp,
     run_convolutions,
     start_bicubic_by_corners,
 )
@@ -19,6 +22,7 @@ from srcli.layers.reparameterised import (
     ReparameterisedConv,
     TrainedWithBranches,
 )
+from srcli.layers.resize import bicubic_phases
 
 
 class Quick(TrainedWithBranches):
@@ -26,17 +30,22 @@ class Quick(TrainedWithBranches):
 
     What real-time networks for processors have in common: 3x3 convolutions at the
     input's size and nothing between them but leaky ReLUs, one skip of features, a
-    sub-pixel shuffle, and the picture itself, repeated, added at the end (the anchor of
-    ABPN, Du et al., CVPR workshops 2021), so that half precision rounds a correction
-    alone. In training the convolutions have further branches (ECBSR, Zhang et al., ACM
+    sub-pixel shuffle, and the picture itself, enlarged, added at the end, so that half
+    precision rounds a correction alone. The anchor of ABPN (Du et al., CVPR workshops
+    2021) repeats pixels: where the correction is silent, ramps become stairs. Ours is
+    bicubic. In training the convolutions have further branches (ECBSR, Zhang et al., ACM
     MM 2021; RepVGG, Ding et al., CVPR 2021), which fold away.
 
     Args:
         channels: Of all maps; 12 or more for a bicubic start.
         depth: Convolutions between the first and the last one.
         deployed: Plain convolutions, whatever branches they were folded from.
+        anchor: How the picture is enlarged that the correction is added to; files that
+            do not name one were trained with repeated pixels.
     """
 
+    anchor_kernels: Tensor | None
+    """Of the bicubic anchor, before the sub-pixel shuffle: (3 scale^2, 1, 5, 5)."""
     edge = 4
     SLOPE = 0.05
     """Of the leaky ReLU after every convolution but the last one."""
@@ -48,8 +57,14 @@ class Quick(TrainedWithBranches):
         channels: int = 32,
         depth: int = 8,
         deployed: bool = False,
+        anchor: Literal["repeat", "bicubic"] = "repeat",
     ) -> None:
         super().__init__(scale)
+        self.anchor = anchor
+        kernels = None
+        if anchor == "bicubic":
+            kernels = bicubic_phases(scale)[:, None].repeat(3, 1, 1, 1)
+        self.register_buffer("anchor_kernels", kernels, persistent=False)
         self.head = conv(3, channels)
         self.body = nn.ModuleList(
             ReparameterisedConv(
@@ -64,7 +79,12 @@ class Quick(TrainedWithBranches):
         head = convolve(self.head, x, slope=Quick.SLOPE)
         deep = run_convolutions(layers, head, slope=Quick.SLOPE)
         deep = convolve(last, deep, plus=head, slope=Quick.SLOPE)
-        correction = F.pixel_shuffle(widened(self.up(deep)), self.scale)
+        correction = widened(self.up(deep))
+        if self.anchor_kernels is not None:
+            around = F.pad(widened(x), [2] * 4, mode="replicate")
+            correction = correction + F.conv2d(around, self.anchor_kernels, groups=3)
+            return F.pixel_shuffle(correction, self.scale)
+        correction = F.pixel_shuffle(correction, self.scale)
         # by an operation that every format of an export has
         repeated = F.interpolate(widened(x), scale_factor=float(self.scale))
         return correction + repeated
@@ -77,6 +97,10 @@ class Quick(TrainedWithBranches):
         the upsampling. A network of fewer than 12 channels has no such start
         (ModelError).
         """
+        if self.anchor_kernels is not None:
+            damp(self.up, deep_gain)
+            self._damp_body(deep_gain)
+            return
         start_bicubic_by_corners(self.head, self.up, self.scale, gain=deep_gain)
         # The picture is added anyway: what it gives is taken from the kernels, from the
         # copies of each colour alike.
@@ -87,6 +111,10 @@ class Quick(TrainedWithBranches):
                     colour * phases : (colour + 1) * phases, 3 * number + colour
                 ]
                 kernels[:, 1 - down, 1 - right] -= 1 / len(CORNERS)
+        self._damp_body(deep_gain)
+
+    @torch.no_grad()
+    def _damp_body(self, deep_gain: float) -> None:
         last = self.body[-1]
         assert isinstance(last, ReparameterisedConv)
         weight, bias = last.kernel()
