@@ -12,7 +12,10 @@ from srcli.errors import InferenceError
 from srcli.layers.network import without_tf32
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from srcli.imaging.pixels.arrays import Array
+    from srcli.inference.corrections import Correction
     from srcli.layers.network import Network
 
 
@@ -25,6 +28,7 @@ def enlarge_whole(
     device: torch.device,
     half: torch.dtype | None = None,
     layout: torch.memory_format = torch.contiguous_format,
+    corrections: Sequence[Correction] = (),
 ) -> Array:
     """Enlarge a picture (H, W, 3) whole, padded at the far ends as the engine does it.
 
@@ -37,6 +41,7 @@ def enlarge_whole(
         half: Type of the forward pass; None for fp32. What is not finite in it is
             computed again in fp32.
         layout: Memory layout of the picture.
+        corrections: Applied to what the network gives, as the engine does it.
 
     Raises:
         InferenceError: If values are not finite in fp32 either.
@@ -54,15 +59,24 @@ def enlarge_whole(
         without_tf32(),
     ):
         out: Tensor = network(x.contiguous(memory_format=layout))
-    out = out[0, :, : height * network.scale, : width * network.scale].float()
+    out = out[:, :, : height * network.scale, : width * network.scale].float()
+    for correction in corrections:
+        out = correction.apply(out, x[:, :, :height, :width])
     if not out.isfinite().all():
         if half is not None:
-            return enlarge_whole(network, lr, name, device=device, layout=layout)
+            return enlarge_whole(
+                network,
+                lr,
+                name,
+                device=device,
+                layout=layout,
+                corrections=corrections,
+            )
         raise InferenceError(
             f"{name}: the network gave values that are not finite, in fp32 too; try "
             "another model"
         )
     if network.white_level is not None:
         out = out.clamp(0, 1).mul(float(network.white_level)).round().int()
-    levels: Array = out.permute(1, 2, 0).contiguous().cpu().numpy().astype(lr.dtype)
+    levels: Array = out[0].permute(1, 2, 0).contiguous().cpu().numpy().astype(lr.dtype)
     return levels

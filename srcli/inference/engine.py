@@ -22,7 +22,6 @@ from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.inference.blending import Blender
-from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
 from srcli.inference.fusing.convolutions import PackedConv2d
 from srcli.inference.lanes import (
@@ -46,6 +45,7 @@ from srcli.layers.transfer import HostCopy, upload, upload_stack
 from srcli.ports import TileGrid
 
 if TYPE_CHECKING:
+    from srcli.inference.corrections import Correction
     from srcli.layers.network import Network
 
     Tiles = Sequence[Array]
@@ -176,9 +176,9 @@ class TorchEngine:
     """Run a network on tiles of photographs; see ``Engine`` for its methods.
 
     ``device`` and ``half``, the type of the forward pass or None for fp32, are used
-    instead of what ``options`` say of them. ``hold_colours`` is for networks that shift
-    colours. ``has_lanes`` allows a processor several batches at once, by copies of the
-    network.
+    instead of what ``options`` say of them. ``corrections`` are applied to what the
+    network gives. ``has_lanes`` allows a processor several batches at once, by copies of
+    the network.
     """
 
     def __init__(
@@ -188,13 +188,13 @@ class TorchEngine:
         *,
         device: torch.device,
         half: torch.dtype | None = None,
-        hold_colours: bool = False,
+        corrections: Sequence[Correction] = (),
         has_lanes: bool = False,
     ) -> None:
         self.device = device
         self.half = half
         self.options = options or EngineOptions()
-        self.corrections = choose_corrections(self.options, hold_colours=hold_colours)
+        self.corrections = corrections
         self._failures = 0
         """Batches that half precision could not compute."""
         self._fitting_pixels = sys.maxsize

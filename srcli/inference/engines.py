@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import EngineOptions, choose_device, half_type, network_half
 from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling
-from srcli.models import MODELS, name_of
+from srcli.models import entry_of
 from srcli.models.loading import load_model, make_crisper, mixed
 from srcli.models.weights import (
     PHOTO_MODEL,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from srcli.inference.engine import Engine, TorchEngine
     from srcli.inference.raster_engine import RasterEngine
     from srcli.layers.network import Network
+    from srcli.models import NetworkEntry
 
 WHOLE_TILE = 1 << 20
 """Tile edge of networks whose pictures are not cut: longer than any picture."""
@@ -37,7 +39,7 @@ def choose_tiling(
     model: str, network: Network, tile: int | None = None, overlap: int | None = None
 ) -> Tiling:
     """Return the tiling of a model or weights file: its own, or what the user asked for."""
-    entry = MODELS.get(model) or MODELS.get(name_of(network))
+    entry = entry_of(model, network)
     default_tile, default_overlap = network.tiling
     whole_pixels = 0
     if entry:
@@ -65,15 +67,16 @@ def make_engine(
     *,
     bits: int = 8,
     whole_pictures: bool = False,
-    hold_colours: bool = False,
+    entry: NetworkEntry | None = None,
 ) -> TorchEngine:
     """Put a network on a device; ``auto`` precision keeps fp32 for pictures of more than 8 bits.
 
     With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
-    ``hold_colours`` is for networks that shift colours.
+    ``entry`` is the network's in the table of models, by which its faults are corrected.
     """
     import torch
 
+    from srcli.inference.corrections import choose_corrections
     from srcli.inference.engine import TorchEngine
     from srcli.inference.fusing.convolutions import fuse
     from srcli.machine import keep_freed_memory
@@ -90,7 +93,7 @@ def make_engine(
         options,
         device=device,
         half=None if options.plain else half,
-        hold_colours=hold_colours,
+        corrections=choose_corrections(options, entry),
         # code of others may not be copied, nor run by several threads at once
         has_lanes=not (network.origin or options.plain),
     )
@@ -153,11 +156,12 @@ class EnginePool:
         return network
 
     @property
-    def _shifts_colours(self) -> bool:
-        """True for networks known to shift colours, and for mixed weights (``make_crisper``)."""
-        if self.options.strength and self.model == PHOTO_MODEL:
-            return True
-        return self.model in MODELS and MODELS[self.model].holds_colours
+    def _entry(self) -> NetworkEntry | None:
+        """What the table says of the network, and of mixed weights (``make_crisper``)."""
+        entry = entry_of(self.model, self.network)
+        if entry is not None and self.options.strength and self.model == PHOTO_MODEL:
+            return replace(entry, holds_colours=True)
+        return entry
 
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""
@@ -169,7 +173,7 @@ class EnginePool:
             if self.options.plain:
                 network = copy.deepcopy(network)
             self._engines[half] = make_engine(
-                network, self.options, bits=bits, hold_colours=self._shifts_colours
+                network, self.options, bits=bits, entry=self._entry
             )
         return self._engines[half]
 

@@ -72,6 +72,9 @@ class Network(nn.Module):
     needs_weights: bool = True
     """Makes no picture before it is trained; set False where it has all that it
     needs."""
+    told_options: tuple[str, ...] = ()
+    """Options of the constructor by which the same tensors mean something else: weights of
+    another value are no start of a training."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
     white: float = 1.0

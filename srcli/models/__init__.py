@@ -42,6 +42,7 @@ class NetworkEntry:
     overlap: int = 16
     whole: int = 0
     holds_colours: bool = False
+    overshoot: float = 0.0
     needs_weights: bool = True
     file: str = ""
 
@@ -115,6 +116,11 @@ def name_of(network: Network) -> str:
         if entry.target == target:
             return name
     return kind.__name__
+
+
+def entry_of(model: str, network: Network) -> NetworkEntry | None:
+    """Return the table's entry of a model by its name, or of a file by the network in it."""
+    return MODELS.get(model) or MODELS.get(name_of(network))
 
 
 def build_network(

@@ -47,6 +47,7 @@ class Quick(TrainedWithBranches):
     anchor_kernels: Tensor | None
     """Of the bicubic anchor, before the sub-pixel shuffle: (3 scale^2, 1, 5, 5)."""
     edge = 4
+    told_options = ("anchor",)
     SLOPE = 0.05
     """Of the leaky ReLU after every convolution but the last one."""
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
@@ -31,14 +32,17 @@ from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.pairs import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
+from srcli.inference.corrections import COLOUR_RADIUS, OVERSHOOT_FLOOR
 from srcli.inference.engines import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.global_pools import StretchedMap, modules_of
+from srcli.models import entry_of
 from srcli.models.loading import load_model
 from srcli.models.weights import find_weights, network_digest
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
+    from srcli.models import NetworkEntry
 
 RunFile = Callable[[Floats], Floats]
 """Enlarges a picture, (1, 3, H, W) in [0, 1], by the software that an exported file is for."""
@@ -58,18 +62,43 @@ OpenVINO of its time."""
 
 
 class ExportedForm(nn.Module):
-    """A network as it is exported: RGB in [0, 1] in and out. TorchScript stores the name."""
+    """A network as it is exported: RGB in [0, 1] in and out. TorchScript stores the name.
 
-    def __init__(self, network: Network) -> None:
+    ``entry`` is its entry in the table of models: what ``srx upscale`` corrects after the
+    network is part of the file. The corrections are those of ``inference.corrections``,
+    by operations that every format has.
+    """
+
+    def __init__(self, network: Network, entry: NetworkEntry | None = None) -> None:
         super().__init__()
         deployed = network.deploy()
         _fold_parametrisations(deployed)
         self.network = as_rgb_network(deployed)
+        self.scale = network.scale
+        self.holds_colours = entry is not None and entry.holds_colours
+        self.overshoot = 0.0
+        if entry is not None:
+            self.overshoot = entry.overshoot
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), clipped to [0, 1]."""
         out: Tensor = self.network(x)
+        if self.holds_colours:
+            error = x - F.avg_pool2d(out, self.scale)
+            for _ in range(2):
+                around = F.pad(error, [COLOUR_RADIUS] * 4, mode="replicate")
+                error = F.avg_pool2d(around, 2 * COLOUR_RADIUS + 1, stride=1)
+            out = out + self._enlarged(error, "bilinear")
+        if self.overshoot:
+            highest = F.max_pool2d(x, 3, stride=1, padding=1)
+            lowest = -F.max_pool2d(-x, 3, stride=1, padding=1)
+            margin = (highest - lowest + OVERSHOOT_FLOOR) * self.overshoot
+            out = torch.maximum(out, self._enlarged(lowest - margin, "nearest"))
+            out = torch.minimum(out, self._enlarged(highest + margin, "nearest"))
         return out.clamp(0.0, 1.0)
+
+    def _enlarged(self, image: Tensor, mode: str) -> Tensor:
+        return F.interpolate(image, scale_factor=float(self.scale), mode=mode)
 
 
 def _fold_parametrisations(network: nn.Module) -> None:
@@ -145,7 +174,11 @@ def _write_checked(
 ) -> dict[str, Any]:
     """Write a network for a size, None for any, and check it; see ``export_model``."""
     format_name, _, write_file = WRITERS[file.suffix]
-    form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
+    form = (
+        ExportedForm(network, entry_of(model, network))
+        .eval()
+        .requires_grad_(requires_grad=False)
+    )
     if size is None:
         # what a network does for smaller pictures by Python is not in its file
         least = [

@@ -35,13 +35,14 @@ from srcli.evaluation.sets import (
     match_files,
 )
 from srcli.imaging.pixels.arrays import Array
+from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import choose_device, network_half
 from srcli.inference.memory import within_memory
 from srcli.layers.colour import as_gray_network, as_rgb_network
 from srcli.layers.network import lay_out
 from srcli.machine import keep_freed_memory
 from srcli.metrics.efficiency import model_cost
-from srcli.models import MODELS, name_of
+from srcli.models import MODELS, entry_of, name_of
 from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
@@ -100,7 +101,14 @@ def _choose_enlarging(
     rgb_network = as_rgb_network(form).to(device).eval()
     lay_out(rgb_network, layout)
     enlarge = within_memory(
-        partial(enlarge_whole, rgb_network, device=device, half=half, layout=layout)
+        partial(
+            enlarge_whole,
+            rgb_network,
+            device=device,
+            half=half,
+            layout=layout,
+            corrections=choose_corrections(options, entry_of(model, network)),
+        )
     )
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=True)
@@ -124,7 +132,12 @@ def _enlarge_as_upscale(model: str, network: Network, options: EvalOptions) -> E
     tiling = None
     if options.tile is not None:
         tiling = choose_tiling(model, network, options.tile)
-    engine = make_engine(network, options, whole_pictures=tiling is None)
+    engine = make_engine(
+        network,
+        options,
+        whole_pictures=tiling is None,
+        entry=entry_of(model, network),
+    )
 
     def enlarge(pixels: Array, name: str) -> Array:
         grid = None

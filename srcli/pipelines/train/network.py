@@ -18,7 +18,13 @@ from srcli import __version__
 from srcli.errors import ModelError
 from srcli.machine import free_memory
 from srcli.metrics.efficiency import count_parameters
-from srcli.models import MODELS, build_network, outline_network
+from srcli.models import (
+    MODELS,
+    build_network,
+    name_of,
+    network_options,
+    outline_network,
+)
 from srcli.models.storage import read_weights, save_weights
 from srcli.models.weights import WeightsInfo, weights_path
 from srcli.quantities import format_bytes
@@ -113,6 +119,8 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     stored, info, note, *_ = read_weights(file, network.state_dict().keys())
     if note:
         progress.message(f"{file}: {note}")
+    if info is not None and info.model == name_of(network):
+        _check_meaning(network, info, file)
     if info is None:
         from srcli.models.recognition import find_matches
 
@@ -125,6 +133,19 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     if fitting == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {fitting} of {total} tensors")
+
+
+def _check_meaning(network: Network, info: WeightsInfo, file: Path) -> None:
+    """Refuse weights that fit by their shapes, but were trained for another purpose."""
+    stored = network_options(info.model, info.network)
+    for option in network.told_options:
+        here = getattr(network, option)
+        if stored[option] != here:
+            raise ModelError(
+                f"--init {file}: was trained with {option} {stored[option]}, and this network "
+                f"has {option} {here}; start from other weights, or give "
+                f"--set network.{option}={stored[option]}"
+            )
 
 
 def warm_start(
