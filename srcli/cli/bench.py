@@ -29,6 +29,7 @@ Examples:
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
   srx bench -m g-idrn -m rrlfn --compare plain
   srx bench -m g-idrn -m imdn --published               printed figures, too
+  srx bench --faithful -m quick-photo -s 2              stairs, casts, dots, patterns
 
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
 something did.
@@ -80,6 +81,11 @@ something did.
     help="Also time plain PyTorch: fp32, one tile after the other.",
 )
 @options.published
+@option(
+    "--faithful",
+    is_flag=True,
+    help="Instead of speed: what models draw that pictures have not. [of all models]",
+)
 @heading("Device and speed")
 @options.device
 @option(
@@ -102,6 +108,7 @@ def command(
     network_settings: tuple[str, ...],
     scales: tuple[int, ...],
     compare: str | None,
+    faithful: bool,
     json_file: str | None,
     markdown_file: str | None,
     quiet: bool,
@@ -112,11 +119,25 @@ def command(
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
+    targets = result_targets(json=json_file, markdown=markdown_file)
+    models = with_settings(models, network_settings)
+    if faithful:
+        from srcli.inference.device import EngineOptions
+        from srcli.pipelines.faithful import faithfulness_report, measure_faithfulness
+
+        engine = EngineOptions(
+            device=engine_options["device"],
+            precision=engine_options["precisions"][0],
+            value_range=engine_options["value_range"],
+        )
+        with Console(quiet=quiet, verbose=verbose) as console:
+            figures = measure_faithfulness(models, scales, engine, progress=console)
+        blocks = faithfulness_report(figures)
+        show_results(blocks, figures, targets, quiet=quiet, markdown_blocks=blocks)
+        return
     from srcli.models.loading import default_scale
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
 
-    targets = result_targets(json=json_file, markdown=markdown_file)
-    models = with_settings(models, network_settings)
     settings = BenchOptions(
         scales=scales or (default_scale(models),),
         compare_plain=compare == "plain",

@@ -56,11 +56,12 @@ def choose_corrections(
     ``entry`` is the network's in the table of models, which knows its faults.
     """
     chosen = []
-    if entry is not None and entry.holds_colours:
-        chosen.append(Correction("colours", held_colours))
     if entry is not None and entry.overshoot:
         limit = partial(limit_overshoot, share=entry.overshoot)
         chosen.append(Correction(f"overshoot {entry.overshoot:g}", limit))
+    # what was cut off beside lines would move the means
+    if entry is not None and entry.holds_colours:
+        chosen.append(Correction("colours", held_colours))
     if options.back_project == "area":
         chosen.append(Correction("area", projected_by_area))
     elif options.back_project:

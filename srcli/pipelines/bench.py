@@ -27,7 +27,7 @@ from srcli.inference.device import (
 from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
 from srcli.machine import describe_machine, load_average, processor_count, torch_threads
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
-from srcli.models import MODELS, build_network, find_entry
+from srcli.models import MODELS, build_network, entry_of, find_entry
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales
 from srcli.ports import Progress, Task, TileGrid
@@ -242,7 +242,8 @@ def make_cases(
     tiling = choose_tiling(model, network, options.tile, options.overlap)
     for engine_options in variants:
         # A copy for each: engines change the memory layout of the weights.
-        engine = make_engine(copy.deepcopy(network), engine_options)
+        entry = entry_of(model, network)
+        engine = make_engine(copy.deepcopy(network), engine_options, entry=entry)
         for size in dict.fromkeys(options.sizes):
             grid = tiling.padded_grid(*size)
             yield BenchCase(

@@ -83,18 +83,18 @@ class ExportedForm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), clipped to [0, 1]."""
         out: Tensor = self.network(x)
-        if self.holds_colours:
-            error = x - F.avg_pool2d(out, self.scale)
-            for _ in range(2):
-                around = F.pad(error, [COLOUR_RADIUS] * 4, mode="replicate")
-                error = F.avg_pool2d(around, 2 * COLOUR_RADIUS + 1, stride=1)
-            out = out + self._enlarged(error, "bilinear")
         if self.overshoot:
             highest = F.max_pool2d(x, 3, stride=1, padding=1)
             lowest = -F.max_pool2d(-x, 3, stride=1, padding=1)
             margin = (highest - lowest + OVERSHOOT_FLOOR) * self.overshoot
             out = torch.maximum(out, self._enlarged(lowest - margin, "nearest"))
             out = torch.minimum(out, self._enlarged(highest + margin, "nearest"))
+        if self.holds_colours:
+            error = x - F.avg_pool2d(out, self.scale)
+            for _ in range(2):
+                around = F.pad(error, [COLOUR_RADIUS] * 4, mode="replicate")
+                error = F.avg_pool2d(around, 2 * COLOUR_RADIUS + 1, stride=1)
+            out = out + self._enlarged(error, "bilinear")
         return out.clamp(0.0, 1.0)
 
     def _enlarged(self, image: Tensor, mode: str) -> Tensor:

@@ -1,0 +1,77 @@
+"""Measure shipped weights anew, and write the figures into their cards.
+
+Usage: python benchmarks/measure_cards.py MODEL...
+
+Every set of a card is measured by the name of the model, so with the corrections that
+`srx upscale` makes of its pictures; file hash and number format are brought up to date.
+Figures that changed are printed, for the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import tomllib
+
+from ship_weights import AS_PRINTED, OPTIONS, figures, table
+
+from srcli.models.storage import read_weights
+from srcli.models.weights import shipped_scales, weights_path
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
+
+
+def measure_as(model: str, scale: int, names: list[str]) -> dict[str, dict]:
+    """Measure the sets of a card, whose names end with how they are measured."""
+    by_way: dict[str, list[str]] = {}
+    for name in names:
+        dataset, comma, way = name.partition(", ")
+        by_way.setdefault(comma + way, []).append(dataset)
+    rows = {}
+    for way, sets in by_way.items():
+        how: dict = {}
+        if way.startswith(", JPEG "):
+            how = {"jpeg": int(way.removeprefix(", JPEG "))}
+        for preset, suffix in AS_PRINTED.items():
+            if way == suffix:
+                how = dict(OPTIONS[preset])
+        options = EvalOptions(metrics=("psnr", "ssim", "ifc"), costs=False, **how)
+        found = table(evaluate([model], sets, scales=[scale], options=options))
+        for dataset in sets:
+            rows[dataset + way] = found[dataset]
+    return {name: rows[name] for name in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+")
+    for model in parser.parse_args().models:
+        for scale in shipped_scales(model):
+            file = weights_path(model, scale)
+            card_file = file.with_suffix(".toml")
+            text = card_file.read_text(encoding="utf-8")
+            former = tomllib.loads(text)["measured"]["sets"]
+            rows = measure_as(model, scale, list(former))
+            for name, values in rows.items():
+                change = values["psnr"] - former[name]["psnr"]
+                print(f"{model} x{scale}, {name}: {values['psnr']:.3f} ({change:+.3f})")
+            begin = text.index('\n[measured.sets."')
+            rest = text[begin:]
+            others = re.search(r'\n\[(?!measured\.sets\.")', rest)
+            after = rest[others.start() :] if others else ""
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            head = re.sub(
+                r'sha256 = ".*"', f'sha256 = "{digest}"', text[:begin], count=1
+            )
+            tensor = next(iter(read_weights(file).tensors.values()))
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            head = re.sub(r'dtype = ".*"', f'dtype = "{dtype}"', head, count=1)
+            lines = "\n".join(figures("measured", rows))
+            card_file.write_text(
+                head.rstrip("\n") + "\n" + lines + "\n" + after, encoding="utf-8"
+            )
+
+
+if __name__ == "__main__":
+    main()
