@@ -35,6 +35,8 @@ Enlarge = Callable[[Any], Any]
 
 SIDE = 64
 """Edge of the pictures, in pixels."""
+SLOPES = (2, 4, 6)
+"""Of the ramps, in levels a pixel."""
 FRAMES = 16
 """Frames of the static scene."""
 PHOTO_STRENGTHS = (0.5, 1.0)
@@ -100,7 +102,7 @@ def measure_ramp(enlarge: Enlarge, scale: int) -> float:
     down, right = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     directions = (down, right, (down + right) / 2, (down - right) / 2)
     colours = (np.ones(3), np.array([1.0, 0.5, -0.5]))
-    for along, slope, colour in product(directions, (2, 4, 6), colours):
+    for along, slope, colour in product(directions, SLOPES, colours):
         picture = _bytes(128 + along[..., None] * slope * colour)
         steps = []
         # bytes would hide steps, or make them: halves are rounded either way

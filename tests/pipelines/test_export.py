@@ -6,9 +6,12 @@ import json
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 import pytest
+import skimage.data
 import torch
 
+import srcli
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import save_weights
@@ -50,6 +53,21 @@ def tiny(tmp_path_factory):
         info = WeightsInfo(model=name, scale=2, network=options)
         save_weights(folder / f"{name}.safetensors", network.state_dict(), info)
     return folder
+
+
+@pytest.mark.parametrize("model", ["quick-photo", "rrlfn-photo"])
+def test_corrections_of_upscale_are_part_of_the_file(model, tmp_path):
+    """Colours held and dots limited: the file alone gives the picture of srx upscale."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    picture = skimage.data.astronaut()[60:124, 140:236]
+    export_model(model, 2, tmp_path / "a.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx")
+    edges = ((4, 4), (4, 4), (0, 0))
+    mirrored = np.pad(picture, edges, mode="symmetric").astype(np.float32) / 255
+    (enlarged,) = session.run(None, {"input": mirrored.transpose(2, 0, 1)[None]})
+    levels = np.rint(enlarged[0, :, 8:-8, 8:-8].transpose(1, 2, 0) * 255)
+    expected = srcli.upscale(picture, model, 2, precision="fp32", device="cpu")
+    assert np.abs(levels - expected).max() <= 1
 
 
 def check_parities(result, limit):

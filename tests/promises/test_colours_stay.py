@@ -18,6 +18,8 @@ SHIFTING = [
     ("g-idrn-photo-gan", None),
     ("rrlfn-photo", None),
     ("attentive-gan", None),
+    ("quick", None),
+    ("quick-photo", None),
 ]
 
 

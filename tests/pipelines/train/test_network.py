@@ -11,7 +11,7 @@ import torch
 
 from srcli.errors import ModelError, UsageError
 from srcli.layers.resize import bicubic_resize
-from srcli.models import weights
+from srcli.models import build_network, weights
 from srcli.models.loading import load_model
 from srcli.models.storage import read_weights, save_weights
 from srcli.models.weights import WeightsInfo
@@ -141,6 +141,18 @@ def test_published_weights_are_a_start(tmp_path):
 
 PHOTO = DEGRADATIONS["photo"]
 TINY_PHOTO = TrainRecipe(model="rrlfn", network={"num_blocks": 1}, degradation=PHOTO)
+
+
+def test_weights_of_another_anchor_are_no_start(tmp_path):
+    """Their tensors fit, but mean a correction of something else."""
+    repeat = build_network("quick", scale=2)
+    file = tmp_path / "repeat.safetensors"
+    save_weights(file, repeat.state_dict(), WeightsInfo(model="quick", scale=2))
+    options = {"anchor": "bicubic"}
+    network = build_network("quick", scale=2, options=options)
+    with pytest.raises(ModelError, match=r"anchor repeat.*network\.anchor=repeat"):
+        load_initial_weights(network, file, Notes())
+    load_initial_weights(repeat, file, Notes())
 
 
 def test_weights_are_stored_deployed_with_their_notes(tmp_path):
