@@ -2,7 +2,8 @@
 
 A table stands between ``<!-- table: begin NAME -->`` and ``<!-- table: end -->``. NAME
 is ``results``, for all shipped weights, ``printed``, for those that the papers print
-figures of, ``flat-colours``, for those that shift flat colours (flat_colours.py), or a
+figures of, ``flat-colours``, for those that shift flat colours (flat_colours.py),
+``faithful``, for what all weights draw by themselves (measure_cards.py), or a
 model: every result table of its paper with our figures below. Figures of weights are
 those of their cards; bicubic is measured.
 
@@ -21,6 +22,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.faithful import MEASURES
 from srcli.pipelines.models import ModelFacts, list_models
 from srcli.recipes.ablations import ABLATIONS, variant_recipe
 from srcli.recipes.published import PublishedRow, load_published, name_key
@@ -168,6 +170,33 @@ def flat_colours() -> list[str]:
     )
 
 
+def faithful() -> list[str]:
+    """Tabulate what shipped weights draw that pictures have not, as their cards say."""
+    lines = []
+    for name in MODELS:
+        for card in list_models(name)[0]["cards"]:
+            figures = dict(card.get("faithful", {}))
+            by_strength = figures.pop("strengths", {})
+            labelled = {name: figures}
+            for strength, mixed in by_strength.items():
+                labelled[f"{name}, strength {strength}"] = mixed
+            for label, row in labelled.items():
+                if row:
+                    lines.append((label, f"x{card['scale']}", *faithful_cells(row)))
+    return list(markdown_table(make_table(lines, ("model", "scale"), MEASURES)))
+
+
+def faithful_cells(figures: Values) -> list[str]:
+    """Write figures, those beyond the limit of their measure in bold."""
+    cells = []
+    for name, measure in MEASURES.items():
+        cell = number(figures[name], 2)
+        if measure.limit is not None and figures[name] > measure.limit:
+            cell = f"**{cell}**"
+        cells.append(cell)
+    return cells
+
+
 def model_lines(name: str, card: ModelFacts) -> list[list[str]]:
     """Return the lines of shipped weights, with what the paper printed by the same protocol."""
     printed = [
@@ -304,6 +333,7 @@ def main() -> None:
             name = found[2]
             tables = {"results": results, "printed": partial(results, printed=True)}
             tables["flat-colours"] = flat_colours
+            tables["faithful"] = faithful
             lines = tables.get(name, partial(paper, name))()
             return found[1] + "\n" + "\n".join(lines) + found[3]
 
