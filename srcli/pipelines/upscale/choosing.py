@@ -10,6 +10,7 @@ elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -32,8 +33,8 @@ VISIBLE_BLOCKINESS = 1.2
 """Blockiness from which blocks show."""
 SOFT_SHARPNESS = 0.5
 """Share of a strong edge's rise within one pixel below which a picture is soft."""
-NOISY_LEVELS = 2.0
-"""Levels of noise in the smoothest places from which a picture is noisy."""
+NOISY_LEVELS = 1.8
+"""Levels of white noise in the smoothest places from which a picture is noisy."""
 DRAWING_SHARE = 0.4
 """Share of neighbours of one colour from which a picture is a drawing, screenshot or
 pixel art."""
@@ -46,12 +47,27 @@ _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
 _TRACES_SHARE = 0.8
 """Share of the steps that are not 0: antialiased drawings have as many small ones."""
 _COLOURS_PER_PIXEL = 0.01  # for each pixel
+_AREA_SHARE = 0.3
+"""Largest share of a gray drawing's changing pixels that lie in areas of such."""
 _FEW_COLOURS = 512
 """Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
 have 256."""
 _LEAST_RISE = 12  # levels that the rise of an edge has at least
-_WHITE_NOISE_RATIO = 1.2
+_FINENESS = 1.2
 """Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
+_WHITE_FALL = 0.95
+"""White noise has half its level in means of 2x2 pixels, under detail 0.9 of it; leaves
+and grass have 1.1 and more, as forms are larger than pixels."""
+_GRAIN_LEVELS = (2.0, 2.5)
+_GRAIN_FINENESS = (1.2, 1.5)
+"""Least level and fineness of grain, in pixels or in means of 2x2 of them."""
+_GRAIN_SPREAD = 0.22
+"""Largest difference of its level in places of like brightness, as a logarithm."""
+_GRAIN_TINT = 0.12
+_GRAIN_SHADE = 0.6
+"""Grain is as strong in all channels, leaves and grass in proportion to their colour:
+largest spread over the channels, and that as a share of the spread of the level over the
+brightness of each."""
 _IMMERKAER_SHARE = np.sqrt(np.pi / 2) / 6
 """Standard deviation of white noise over the mean size of its Laplacians' difference."""
 NETWORK_ERROR = 2e-4
@@ -147,7 +163,9 @@ def classify_condition(pixels: Array) -> Condition:
         return "blocks"
     if sharpness(gray) < SOFT_SHARPNESS:
         return "soft"
-    return "noise" if noise_level(gray) >= NOISY_LEVELS else "clean"
+    if is_noisy(middle.astype(np.float32) / np.float32(white)):
+        return "noise"
+    return "clean"
 
 
 def blockiness(gray: Floats) -> float:
@@ -186,9 +204,28 @@ def is_drawing(values: NDArray[np.int32]) -> bool:
         return False
     if (changes <= _SMOOTH_STEP).sum() > _TRACES_SHARE * len(changes):
         return False
+    if (values == values[..., :1]).all():
+        return _changes_along_lines(values[..., 0])
     colours = values @ (1 << 8 * np.arange(values.shape[2]))
     most_colours = max(_COLOURS_PER_PIXEL * colours.size, _FEW_COLOURS)
     return len(np.unique(colours)) <= most_colours
+
+
+def _changes_along_lines(values: NDArray[np.int32]) -> bool:
+    """Tell if what changes in gray (H, W) are lines, as of drawings, and no areas.
+
+    Gray never has many colours. A pixel changes if it differs from one beside it; in an
+    area all pixels around it do so, too, two pixels far: photographs on white are such.
+    """
+    changing = np.zeros(values.shape, bool)
+    for axis in (0, 1):
+        steps = np.diff(values, axis=axis) != 0
+        ahead, behind = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
+        ahead[axis], behind[axis] = (0, 1), (1, 0)
+        changing |= np.pad(steps, ahead) | np.pad(steps, behind)
+    windows = np.lib.stride_tricks.sliding_window_view(changing, (5, 5))
+    in_areas = windows.all(axis=(2, 3)).sum()
+    return bool(in_areas <= _AREA_SHARE * changing.sum())
 
 
 def sharpness(gray: Floats) -> float:
@@ -211,38 +248,107 @@ def sharpness(gray: Floats) -> float:
     return float(np.mean(medians))
 
 
-def noise_level(gray: Floats) -> float:
-    """Estimate the standard deviation of white noise, in levels, in the smoothest places.
+@dataclass(frozen=True)
+class NoiseLook:
+    """What the smoothest blocks of 8x8 pixels of a picture show, medians over them."""
 
-    By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996),
-    in blocks of 8x8 pixels; 0 if what is there is texture, which has larger forms as
-    well.
+    level: float
+    """Standard deviation of white noise, in levels of 255."""
+    fineness: float
+    """The level over the spread of means of 4x4 pixels, which texture has, too."""
+    spread: float
+    """Difference of the level in blocks of like brightness, as a logarithm."""
+    tint: float
+    """Spread of the level over the channels, as a logarithm."""
+    shade: float
+    """The same of the level over the brightness of each channel."""
+
+
+def is_noisy(values: Floats) -> bool:
+    """Tell if (H, W, C) in levels of 255 has white noise or grain, which no texture is.
+
+    Noise has one level over blocks of like brightness. White noise becomes weaker in
+    means of 2x2 pixels; grain of film or of a noise reduction does not, but is as strong
+    in all channels. Gray pictures cannot show that: their grain counts as texture.
     """
-    rows = gray[:-2] - 2 * gray[1:-1] + gray[2:]
-    difference = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
-    fine = np.abs(difference) * _IMMERKAER_SHARE
+    fine = look_at_noise(values)
+    coarse = look_at_noise(_halved(values))
+    if fine is None or coarse is None:
+        return False
+    is_white = coarse.level < _WHITE_FALL * fine.level
+    if is_white and fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS:
+        return True
+    if max(fine.tint, coarse.tint) >= _GRAIN_TINT:
+        return False
+    if coarse.tint >= _GRAIN_SHADE * coarse.shade:
+        return False
+    looks = zip((fine, coarse), _GRAIN_LEVELS, _GRAIN_FINENESS, strict=True)
+    return any(
+        look.level >= level
+        and look.fineness >= fineness
+        and look.spread <= _GRAIN_SPREAD
+        for look, level, fineness in looks
+    )
+
+
+def look_at_noise(values: Floats) -> NoiseLook | None:
+    """Measure noise of (H, W, C) in levels of 255; None where black or white clips it all.
+
+    By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996).
+    """
+    gray = values.mean(axis=2)
+    fine = _fine_detail(gray)
     height, width = (side // _BLOCK for side in fine.shape)
-
-    def means(values: Floats, edge: int) -> Floats:
-        inner = values[: height * _BLOCK, : width * _BLOCK]
-        down = height * _BLOCK // edge
-        across = width * _BLOCK // edge
-        averages: Floats = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
-        return averages
-
-    quarters = means(gray[1:-1, 1:-1], _BLOCK // 2).reshape(height, 2, width, 2)
+    quarters = _block_means(gray[_CENTRE], _BLOCK // 2)
+    quarters = quarters[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
     light = quarters.mean(axis=(1, 3)).ravel()
     # no noise shows where it is clipped
-    inside = (light > _BLOCK) & (light < 255 - _BLOCK)
-    if not inside.any():
-        return 0.0
-    noise = means(fine, _BLOCK).ravel()[inside]
-    spread = quarters.std(axis=(1, 3)).ravel()[inside]
-    smoothest = np.argsort(spread)[: max(len(spread) // 10, 4)]
-    white = (
-        np.median(noise[smoothest] / (spread[smoothest] + 0.1)) >= _WHITE_NOISE_RATIO
+    inside = np.flatnonzero((light > _BLOCK) & (light < 255 - _BLOCK))
+    if not inside.size:
+        return None
+    texture = quarters.std(axis=(1, 3)).ravel()[inside]
+    smoothest = inside[np.argsort(texture)[: max(len(inside) // 10, 4)]]
+    noise = _block_means(fine, _BLOCK).ravel()[smoothest]
+    by_light = np.argsort(light[smoothest])
+    changes = np.abs(np.diff(np.log(noise[by_light] + _LEAST_STEP)))
+    levels = []
+    shades = []
+    for channel in range(values.shape[2]):
+        plane = values[..., channel]
+        level = _block_means(_fine_detail(plane), _BLOCK).ravel()[smoothest]
+        brightness = _block_means(plane[_CENTRE], _BLOCK).ravel()[smoothest]
+        levels.append(np.log(level + _LEAST_STEP))
+        shades.append(levels[-1] - np.log(brightness + 1))
+    texture = quarters.std(axis=(1, 3)).ravel()[smoothest]
+    return NoiseLook(
+        level=float(np.median(noise)),
+        fineness=float(np.median(noise / (texture + 0.1))),
+        spread=float(np.median(changes)) if len(changes) else np.inf,
+        tint=float(np.median(np.std(levels, axis=0))),
+        shade=float(np.median(np.std(shades, axis=0))),
     )
-    return float(np.percentile(noise, 10)) if white else 0.0
+
+
+def _fine_detail(plane: Floats) -> Floats:
+    """Return the size of the Laplacian's difference, (H - 2, W - 2), as white noise has it."""
+    rows = plane[:-2] - 2 * plane[1:-1] + plane[2:]
+    difference = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    fine: Floats = np.abs(difference) * _IMMERKAER_SHARE
+    return fine
+
+
+def _block_means(plane: Floats, edge: int) -> Floats:
+    """Return the means of the whole blocks of a size."""
+    down, across = (side // edge for side in plane.shape)
+    blocks = plane[: down * edge, : across * edge].reshape(down, edge, across, edge)
+    means: Floats = blocks.mean(axis=(1, 3))
+    return means
+
+
+def _halved(values: Floats) -> Floats:
+    """Return the means of 2x2 pixels of (H, W, C)."""
+    planes = [_block_means(values[..., c], 2) for c in range(values.shape[2])]
+    return np.stack(planes, axis=2)
 
 
 def errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:

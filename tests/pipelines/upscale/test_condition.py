@@ -6,7 +6,8 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
+from scipy import ndimage
 from skimage import data
 
 from srcli.data.degrading import add_noise, blur, round_levels
@@ -15,7 +16,8 @@ from srcli.pipelines.upscale.choosing import (
     VISIBLE_BLOCKINESS,
     blockiness,
     classify_condition,
-    noise_level,
+    is_noisy,
+    look_at_noise,
     sharpness,
 )
 from tests.fixtures.letters import draw_letters
@@ -67,12 +69,58 @@ def test_blur_takes_sharpness_and_noise_does_not(picture):
 
 
 @pytest.mark.parametrize("sigma", [3.0, 6.0, 12.0])
-def test_noise_is_measured_and_texture_is_none(sigma):
+def test_noise_is_measured_and_smooth_pictures_have_none(sigma):
     smooth = blur(data.astronaut(), source(), sigma=12)
-    noisy = add_noise(smooth, source(), sigma=sigma, gray=True)
-    assert noise_level(gray(noisy)) == pytest.approx(sigma, rel=0.25)
-    assert noise_level(gray(smooth)) < 0.5
-    assert noise_level(np.full((80, 80), 255, np.float32)) == 0
+    noisy = add_noise(smooth, source(), sigma=sigma, gray=True).astype(np.float32)
+    assert look_at_noise(noisy).level == pytest.approx(sigma, rel=0.25)
+    assert is_noisy(noisy)
+    assert look_at_noise(smooth.astype(np.float32)).level < 0.5
+    assert look_at_noise(np.full((80, 80, 3), 255, np.float32)) is None
+
+
+def draw_strokes(kind, colour, seed=0):
+    """Draw leaves or blades four times as large, and make them smaller: no noise at all."""
+    chance = np.random.default_rng(seed)
+    large = Image.new("RGB", (640, 640), tuple(channel // 2 for channel in colour))
+    drawing = ImageDraw.Draw(large)
+    for _ in range(24_000):
+        x, y = chance.integers(0, 640, 2)
+        light = chance.uniform(0.3, 1.2)
+        fill = tuple(int(light * channel) for channel in colour)
+        if kind == "leaves":
+            wide, high = chance.uniform(3, 14), chance.uniform(2, 8)
+            drawing.ellipse((x - wide, y - high, x + wide, y + high), fill=fill)
+        else:
+            aside, up = chance.normal(0, 5), chance.uniform(10, 40)
+            drawing.line((x, y, x + aside, y - up), fill=fill, width=3)
+    return np.asarray(large.resize((160, 160), Image.Resampling.LANCZOS))
+
+
+@pytest.mark.parametrize("kind", ["leaves", "grass"])
+@pytest.mark.parametrize("colour", [(90, 140, 50), (150, 110, 60)])
+def test_leaves_and_grass_are_no_noise(kind, colour):
+    assert classify_condition(draw_strokes(kind, colour)) == "clean"
+
+
+@pytest.mark.parametrize("size", [0.6, 1.0])
+def test_grain_that_spans_pixels_is_noise(size):
+    """As film has it, and what noise reduction leaves; ``size`` is that of its blur."""
+    picture = data.rocket()[:320, :480]
+    grain = ndimage.gaussian_filter(source().normal(size=picture.shape[:2]), size)
+    grain *= 9 / grain.std()
+    grainy = (picture + grain[..., None]).clip(0, 255).round().astype(np.uint8)
+    assert classify_condition(grainy) == "noise"
+    assert classify_condition(picture) == "clean"
+
+
+def test_a_gray_photograph_on_white_is_no_drawing():
+    """Gray has 256 colours at most, whatever it shows."""
+    photo = gray(data.astronaut()[:200, 120:320])
+    down, right = np.mgrid[:200, :200] - 100
+    cut_out = np.where(np.hypot(down, right) < 60, photo, 255)
+    assert classify_condition(cut_out.round().astype(np.uint8)[..., None]) != "drawing"
+    letters = np.asarray(draw_letters("black", "white").convert("L"))[..., None]
+    assert classify_condition(letters) == "drawing"
 
 
 @pytest.mark.parametrize("degradation", ["gray", "16 bits", "large"])
