@@ -49,8 +49,19 @@ class BandInfo:
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's
     NBITS)."""
     limits: tuple[float, float] | None = None
-    """Lowest and highest value of valid pixels by the tags ``valid_range``, ``valid_min``
-    and ``valid_max``."""
+    """Lowest and highest value of valid pixels: of a file by the tags ``valid_range``,
+    ``valid_min`` and ``valid_max``, of an output see ``keep_bounds``."""
+    packing: tuple[float, float] = (1.0, 0.0)
+    """Scale and offset by which values become those of the unit."""
+    zero: float | None = None
+    """Value that stands for none of an amount, where sums of an output are those of the
+    input; else None."""
+
+    @property
+    def stored_zero(self) -> float:
+        """Value that stands for 0 of the unit."""
+        scale, offset = self.packing
+        return (0.0 - offset) / (scale or 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

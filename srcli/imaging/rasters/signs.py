@@ -129,11 +129,7 @@ class Band:
     @property
     def scale(self) -> float:
         """Factor of the file by which values become those of the unit."""
-        text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("Scale", ""))
-        try:
-            return float(text)
-        except ValueError:
-            return 1.0
+        return self.header.packing[0]
 
     @cached_property
     def turn(self) -> float | None:
@@ -217,6 +213,17 @@ def _find_word(names: Iterable[str], kinds: str, unless: str) -> str:
 def _names_of_file(band: Band) -> list[str]:
     """Return the name of the file; none of several bands, as it may be about one of them."""
     return [band.info.path.stem] if band.is_only else []
+
+
+def find_word(band: Band, kinds: str, unless: str) -> str:
+    """Return what calls a band so: a word of some kinds in names of it and of its file."""
+    word = _find_word([*band.names, *_names_of_file(band)], kinds, unless)
+    return f'called "{word}"' if word else ""
+
+
+def find_unit(band: Band, kind: str) -> str:
+    """Return the unit of a band, in words, if it is one of a kind of words; else nothing."""
+    return f'its unit is "{band.unit}"' if band.unit in _WORDS[kind] else ""
 
 
 def _word_for_angles(band: Band, names: Iterable[str]) -> str:

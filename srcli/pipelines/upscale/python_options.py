@@ -89,6 +89,7 @@ def read_raster_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         "rgb": _read("rgb", given["rgb"], None),
         "classes": given["classes"],
         "alpha": given["alpha"],
+        "divide": given["divide"],
         "values": _read("range", given["range"], "auto"),
         "nodata": _read("nodata", given["nodata"], "file"),
     }
