@@ -23,10 +23,8 @@ def keep_sums(
     """
     scale = len(rows) // len(pixels)
     low, high = band.limits or (-math.inf, math.inf)
+    zero = band.zero or 0.0
     is_whole = rows.dtype.kind in "iu"
-    if is_whole:
-        limits = np.iinfo(rows.dtype)
-        high = min(high, float(limits.max))
     for number, (row, is_kept) in enumerate(zip(pixels, are_kept, strict=True)):
         lines = rows[number * scale :][:scale]
         if not is_kept.any():
@@ -35,11 +33,11 @@ def keep_sums(
         blocks = lines.reshape(shape).transpose(1, 0, 2).reshape(len(row), -1)
         amounts = np.where(is_kept[:, None], blocks, 0).astype(np.float64)
         before = np.where(is_kept, row, 0).astype(np.float64)[:, None]
-        fitted = _fit_means(amounts.clip(low, high), before, (low, high), band)
+        amounts = amounts.clip(np.minimum(low, before), np.maximum(high, before))
+        fitted = _fit_means(amounts, before, (low, high), zero)
         if divisor > 1:
-            assert band.zero is not None
-            fitted = band.zero + (fitted - band.zero) / divisor
-            before = band.zero + (before - band.zero) / divisor
+            fitted = zero + (fitted - zero) / divisor
+            before = zero + (before - zero) / divisor
         if is_whole:
             fitted = _round(fitted, before * scale**2)
         larger = fitted.reshape(len(row), scale, scale).transpose(1, 0, 2)
@@ -48,14 +46,13 @@ def keep_sums(
 
 
 def _fit_means(
-    amounts: Array, means: Array, limits: tuple[float, float], band: BandInfo
+    amounts: Array, means: Array, limits: tuple[float, float], zero: float
 ) -> Array:
     """Return blocks (n, s * s) within limits, scaled to means (n, 1).
 
     The distances from the limit at zero become larger or smaller; where they would become
     too large, those from the other one.
     """
-    zero = band.zero or 0.0
     near, far = sorted(limits, key=lambda end: abs(end - zero))
     if not math.isfinite(near):
         return amounts + means - _mean(amounts)

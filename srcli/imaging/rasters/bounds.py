@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +18,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.signs import Band, find_unit, find_word
+from srcli.imaging.rasters.signs import Band, find_word
 
 _LEAST_AT_END = 16
 _SHARE_AT_END = 0.001
@@ -28,14 +27,13 @@ that is a bound."""
 _PERCENT = 100.0
 _INDEX_SIZES = (1.0, _PERCENT, 1000.0, 10_000.0)
 """What 1 of an index is stored as."""
-
-
 _OF_PICTURES = frozenset({"uint8", "int8", "uint16", "int16"})
 """Types whose values may be a picture, with black beside it, or heights above the sea."""
 _REFLECTANCE = 2.0
 """Most that snow and water reflect, over what comes in; a little more than all."""
 Limits = tuple[float, float]
 """Lowest and highest value, as they are stored; maybe infinite."""
+_NO_LIMITS = (-math.inf, math.inf)
 
 
 def keep_bounds(
@@ -46,54 +44,62 @@ def keep_bounds(
     ``divides`` asks for the sums of all bands: each value is divided among its pixels.
     Colours have the limits of their type, as pictures have.
     """
-    are_named_colours = bool(layout.rgb) and not layout.note
     if layout.palette is not None or layout.is_packed or look.has_huge_blocks:
         return layout
     outputs = [*layout.outputs]
-    limited: defaultdict[str, list[int]] = defaultdict(list)
-    counted: defaultdict[str, list[int]] = defaultdict(list)
+    numbers_of_texts: defaultdict[str, list[int]] = defaultdict(list)
     for index in layout.smooth:
         band = Band(look, layout.bands[index], is_only=layout.channels == 1)
-        limits = band.measured or (-math.inf, math.inf)
-        values = look.values(band.number, layout.alpha)
-        is_amount = False
-        if values.size and values.min() < values.max() and not are_named_colours:
-            is_amount = not layout.rgb and _is_amount(band, values)
-            limits = _find_limits(band, layout, values, is_amount=is_amount)
-        fitted: Limits | None = _fit_limits(limits, layout)
-        text = _tell(band, limits)
-        zero = None
+        limits, is_amount = _judge(band, layout)
+        output = replace(outputs[index], limits=_fit_limits(limits, band, layout))
         if is_amount or divides:
-            zero = band.header.stored_zero
-        elif fitted == _fit_limits((-math.inf, math.inf), layout):
-            fitted = None
-            text = ""
-        if text and is_amount:
-            text += ", and so are the sums of its pixels"
-        limited[text].append(band.number)
-        if not divides:
-            counted[_name_counts(band)].append(band.number)
-        outputs[index] = replace(outputs[index], limits=fitted, zero=zero)
-    limited.pop("", None)
-    counted.pop("", None)
-    for text, numbers in limited.items():
-        reasons.remarks.append(f"{_bands_text(numbers)} is never {text}")
-    copies = f"{scale}x{scale} pixels"
-    then = f"repeated for {copies}: totals are {scale**2} times as large; --divide divides it"
-    if divides:
-        then = f"divided among {copies}, so that totals stay"
-        counted[""] = layout.numbers(range(len(layout.smooth)))
-        if layout.dtype.startswith(("int", "uint")):
-            if layout.nodata == 0:
-                raise PictureError(
-                    f"{look.info.path}: 0 is no data, and whole numbers that are divided become 0; "
-                    "-ot Float32 keeps fractions"
-                )
-            then += "; -ot Float32 keeps fractions"
-    for text, numbers in counted.items():
-        reasons.remarks.append(f"{_bands_text(numbers)}{text}: each value is {then}")
-    divisor = scale**2 if divides else 1
-    return replace(layout, outputs=tuple(outputs), divisor=divisor)
+            output = replace(output, zero=band.header.stored_zero)
+        elif output.limits == _fit_limits(_NO_LIMITS, band, layout):
+            output = replace(output, limits=None)
+        outputs[index] = output
+        if output.limits is not None and limits not in (band.measured, _NO_LIMITS):
+            text = f" is never {_tell(band, limits)}: kept so"
+            if is_amount:
+                text += ", and so are the sums of its pixels"
+            numbers_of_texts[text].append(band.number)
+        counted = find_word(band, "counts", "no_amounts")
+        if counted and is_amount and not divides:
+            text = (
+                f" ({counted}): each value is repeated for {scale}x{scale} pixels: totals are "
+                f"{scale**2} times as large; --divide divides it"
+            )
+            numbers_of_texts[text].append(band.number)
+    for text, numbers in numbers_of_texts.items():
+        bands = f"band {numbers[0]}"
+        if len(numbers) > 1:
+            bands = f"each of bands {','.join(map(str, numbers))}"
+        reasons.remarks.append(f"{bands}{text}")
+    layout = replace(layout, outputs=tuple(outputs))
+    return _divide(look, layout, scale, reasons) if divides else layout
+
+
+def _divide(look: Look, layout: BandLayout, scale: int, reasons: Reasons) -> BandLayout:
+    """Return the layout whose values are divided, with a message."""
+    text = f"each value is divided among {scale}x{scale} pixels, so that totals stay"
+    if not layout.dtype.startswith("float"):
+        if layout.nodata == 0:
+            raise PictureError(
+                f"{look.info.path}: 0 is no data, and whole numbers that are divided become 0; "
+                "-ot Float32 keeps fractions"
+            )
+        text += "; -ot Float32 keeps fractions"
+    reasons.remarks.append(text)
+    return replace(layout, divisor=scale**2)
+
+
+def _judge(band: Band, layout: BandLayout) -> tuple[Limits, bool]:
+    """Return the limits of a band, and if its values are amounts of nothing or more."""
+    values = band.look.values(band.number, layout.alpha)
+    are_named_colours = bool(layout.rgb) and not layout.note
+    if are_named_colours or not values.size or values.min() == values.max():
+        return band.measured or _NO_LIMITS, False
+    is_amount = _is_amount(band, layout, values)
+    return _find_limits(band, layout, values, is_amount=is_amount), is_amount
 
 
 def _find_limits(
@@ -101,28 +107,32 @@ def _find_limits(
 ) -> Limits:
     """Return the limits of a band of some valid values (n,), not all the same.
 
-    Of three bands that are enlarged together, or beside such, only that nothing lies beyond
-    zero counts.
+    Of three bands that are enlarged together, or beside such, no end of the values counts.
     """
-    low, high = band.measured or (-math.inf, math.inf)
+    low, high = band.measured or _NO_LIMITS
     lowest = float(values.min())
     highest = float(values.max())
     zero = band.header.stored_zero
     # nothing overshoots by more than the range of the values
     reach = math.inf if is_amount else highest - lowest
+    limits = [_named_limits(band, lowest, highest)]
     if zero <= lowest <= zero + reach:
-        low = max(low, zero)
+        limits.append((zero, math.inf))
     if zero - reach <= highest <= zero:
-        high = min(high, zero)
-    if layout.rgb:
-        return low, high
+        limits.append((-math.inf, zero))
+    # how far values may be beyond whole numbers to which they were rounded
+    rounding = 0.5 if layout.smooth_dtype != band.header.dtype else 0.0
+    may_have_ends = is_amount or not layout.rgb
     # a gray picture of 8 bits may have a white, and a black, of its own
-    if band.is_wide and _is_at(values, lowest):
-        low = max(low, lowest - _rounding(band, layout))
-    if (band.is_wide or highest <= _PERCENT) and _is_at(values, highest):
-        high = min(high, highest + _rounding(band, layout))
-    named = _named_limits(band, lowest, highest)
-    return max(low, named[0]), min(high, named[1])
+    if may_have_ends and band.is_wide and _is_at(values, lowest):
+        limits.append((lowest - rounding, math.inf))
+    may_have_ends &= band.is_wide or highest <= _PERCENT
+    if may_have_ends and _is_at(values, highest):
+        limits.append((-math.inf, highest + rounding))
+    for lower, upper in limits:
+        low = max(low, lower)
+        high = min(high, upper)
+    return low, high
 
 
 def _is_at(values: Array, end: float) -> bool:
@@ -131,33 +141,26 @@ def _is_at(values: Array, end: float) -> bool:
     return count >= max(_LEAST_AT_END, _SHARE_AT_END * values.size)
 
 
-def _rounding(band: Band, layout: BandLayout) -> float:
-    """Return how far values may be beyond whole numbers to which they were rounded."""
-    return 0.5 if layout.smooth_dtype != band.header.dtype else 0.0
-
-
 def _named_limits(band: Band, lowest: float, highest: float) -> Limits:
     """Return the limits of indices and of shares, by the size of the values."""
     scale, offset = band.header.packing
-    ends = sorted([lowest * scale + offset, highest * scale + offset])
-    limits = (-math.inf, math.inf)
+    low, high = sorted([lowest * scale + offset, highest * scale + offset])
+    limits = _NO_LIMITS
     if find_word(band, "indices", "no_amounts"):
-        size = min(
-            (size for size in _INDEX_SIZES if size >= max(-ends[0], ends[1])),
-            default=math.inf,
-        )
-        limits = (-size, size)
-    elif (
-        find_word(band, "fractions", "no_amounts")
-        and ends[0] >= 0
-        and ends[1] <= _PERCENT
-    ):
-        limits = (0.0, 1.0 if ends[1] <= 1 else _PERCENT)
+        for size in _INDEX_SIZES:
+            if max(-low, high) <= size:
+                limits = (-size, size)
+                break
+    elif find_word(band, "fractions", "no_amounts"):
+        for most in (1.0, _PERCENT):
+            if 0 <= low <= high <= most:
+                limits = (0.0, most)
+                break
     low, high = sorted((end - offset) / (scale or 1.0) for end in limits)
     return low, high
 
 
-def _is_amount(band: Band, values: Array) -> bool:
+def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     """Tell if values are amounts of nothing or more: by name, or as many are exactly nothing."""
     zero = band.header.stored_zero
     scale, _ = band.header.packing
@@ -165,23 +168,16 @@ def _is_amount(band: Band, values: Array) -> bool:
     is_from_zero = zero <= ends[0] if scale >= 0 else zero >= ends[1]
     if not is_from_zero or find_word(band, "elevations", "no_angles"):
         return False
-    if find_word(band, "amounts counts fractions", "no_amounts") or _name_counts(band):
+    if find_word(band, "amounts counts fractions", "no_amounts"):
         return True
     is_plain = band.header.dtype in _OF_PICTURES and band.header.packing == (1.0, 0.0)
     is_reflectance = max(abs(end - zero) * abs(scale) for end in ends) <= _REFLECTANCE
-    return not (is_plain or is_reflectance) and _is_at(values, zero)
-
-
-def _name_counts(band: Band) -> str:
-    """Return what shows that values are totals of their pixels; empty if nothing does."""
-    word = find_unit(band, "counts") or find_word(band, "counts", "no_amounts")
-    return f" ({word})" if word else ""
+    may_be_picture = bool(layout.rgb) or is_plain or is_reflectance
+    return not may_be_picture and _is_at(values, zero)
 
 
 def _tell(band: Band, limits: Limits) -> str:
-    """Return the limits that the file does not state, in its unit; empty without any."""
-    if limits == band.measured:
-        return ""
+    """Return limits in words, in the unit of the band."""
     scale, offset = band.header.packing
     low, high = sorted(end * scale + offset for end in limits)
     texts = []
@@ -189,25 +185,18 @@ def _tell(band: Band, limits: Limits) -> str:
         texts.append(f"below {low:.6g}")
     if math.isfinite(high):
         texts.append(f"above {high:.6g}")
-    if not texts:
-        return ""
-    return f"{' or '.join(texts)}: kept so"
+    return " or ".join(texts)
 
 
-def _fit_limits(limits: Limits, layout: BandLayout) -> Limits:
+def _fit_limits(limits: Limits, band: Band, layout: BandLayout) -> Limits:
     """Return limits as values of the output, none of them no data."""
     low, high = limits
     dtype = np.dtype(layout.dtype)
     if dtype.kind in "iu":
         ends = np.iinfo(dtype)
+        most = ends.max >> dtype.itemsize * 8 - (band.header.bits or dtype.itemsize * 8)
         low = math.ceil(max(low, ends.min))
-        high = math.floor(min(high, ends.max))
+        high = math.floor(min(high, most))
         low += low == layout.nodata
         high -= high == layout.nodata
     return low, high
-
-
-def _bands_text(numbers: Sequence[int]) -> str:
-    if len(numbers) == 1:
-        return f"band {numbers[0]}"
-    return f"each of bands {','.join(map(str, numbers))}"

@@ -134,9 +134,10 @@ class _Part:
                 continue
             low, high = band.limits or (-np.inf, np.inf)
             before = self._decoded.pixels[:, :, index]
-            # what lies beyond the limits there already is left to its reader
-            is_kept = self._decoded.valid[:, :, index] & (before >= low)
-            is_kept &= before <= high
+            is_kept = self._decoded.valid[:, :, index]
+            if layout.divisor == 1:
+                # what lies beyond the limits there already is left to its reader
+                is_kept = is_kept & (before >= low) & (before <= high)
             enlarged = rows[:, :, position]
             if band.zero is None:
                 cut = enlarged.clip(low, high)

@@ -216,14 +216,12 @@ def _names_of_file(band: Band) -> list[str]:
 
 
 def find_word(band: Band, kinds: str, unless: str) -> str:
-    """Return what calls a band so: a word of some kinds in names of it and of its file."""
+    """Return what calls a band so: a word of some kinds as its unit, or in names of it."""
+    for kind in kinds.split():
+        if band.unit in _WORDS[kind]:
+            return f'its unit is "{band.unit}"'
     word = _find_word([*band.names, *_names_of_file(band)], kinds, unless)
     return f'called "{word}"' if word else ""
-
-
-def find_unit(band: Band, kind: str) -> str:
-    """Return the unit of a band, in words, if it is one of a kind of words; else nothing."""
-    return f'its unit is "{band.unit}"' if band.unit in _WORDS[kind] else ""
 
 
 def _word_for_angles(band: Band, names: Iterable[str]) -> str:
