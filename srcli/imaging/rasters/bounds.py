@@ -18,7 +18,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.signs import Band, find_word
+from srcli.imaging.rasters.signs import Band, called_elevation, find_word
 
 _LEAST_AT_END = 16
 _SHARE_AT_END = 0.001
@@ -166,7 +166,7 @@ def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     scale, _ = band.header.packing
     ends = values.min(), values.max()
     is_from_zero = zero <= ends[0] if scale >= 0 else zero >= ends[1]
-    if not is_from_zero or find_word(band, "elevations", "no_angles"):
+    if not is_from_zero or called_elevation(band):
         return False
     if find_word(band, "amounts counts fractions", "no_amounts"):
         return True

@@ -293,6 +293,11 @@ def _is_elevation(band: Band) -> str:
         return ""
     if band.unit in _TABLE["units"]["lengths"]:
         return f'its unit is "{band.unit}"'
+    return called_elevation(band)
+
+
+def called_elevation(band: Band) -> str:
+    """Return what calls a band of more than 8 bits elevation; a folder is a name as well."""
     names = [*band.names]
     for name in _names_of_file(band):
         # a folder counts by its whole name, unless the file's says something else
@@ -300,7 +305,7 @@ def _is_elevation(band: Band) -> str:
         prefix = f"{folder} " if folder in _WORDS["elevations"] else ""
         names.append(prefix + name)
     word = _find_word(names, "elevations", "no_angles")
-    return f'called "{word}"' if word else ""
+    return f'called "{word}"' if word and band.is_wide else ""
 
 
 def _has_nodata_of_elevation(band: Band) -> str:

@@ -401,8 +401,7 @@ def decide_model(
     # no network is loaded that would see no band
     if options.auto and layout.groups and len(interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
-        if condition:  # of a photograph
-            condition = "measurements"
+        condition = "measurements"
     return ModelDecision(options, condition, interpolated)
 
 
