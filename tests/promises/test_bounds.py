@@ -101,7 +101,7 @@ def test_the_sea_in_an_elevation_model_is_its_bound_and_no_amount(enlarge_raster
         (RAIN, {}),
         (np.where(field(8) > 1, -9999, RAIN).astype("float32"), {"nodata": -9999}),
         (PEOPLE, {}),
-        (np.rint(RAIN * 10 - 3000).astype("int16"), {"then": packed_as(0.1, 300)}),
+        (np.rint(RAIN * 10 - 3).astype("int16"), {"then": packed_as(0.1, 0.3)}),
         (np.rint(RAIN * -10).astype("int16"), {"then": packed_as(-0.1, 0)}),
     ],
     ids=["floats", "nodata", "whole numbers", "an offset", "a negative scale"],
@@ -197,5 +197,5 @@ def test_colours_have_no_bounds_but_those_of_their_type(enlarge):
     assert "kept so" not in printed
     assert out.read().min() < 0
     printed, out = enlarge(pixels)  # three bands of what may be rain
-    assert "each of bands 1,2,3 is never below 0: kept so" in printed
+    assert "of bands 1,2,3 each is never below 0: kept so" in printed
     assert out.read().min() == 0

@@ -16,7 +16,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.look import Look
-from srcli.imaging.rasters.meanings import Reasons
+from srcli.imaging.rasters.meanings import Reasons, tell_bands
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.signs import Band, called_elevation, find_word
 
@@ -53,27 +53,23 @@ def keep_bounds(
         limits, is_amount = _judge(band, layout)
         output = replace(outputs[index], limits=_fit_limits(limits, band, layout))
         if is_amount or divides:
-            output = replace(output, zero=band.header.stored_zero)
+            output = replace(output, zero=band.header.stored(0.0))
         elif output.limits == _fit_limits(_NO_LIMITS, band, layout):
             output = replace(output, limits=None)
         outputs[index] = output
         if output.limits is not None and limits not in (band.measured, _NO_LIMITS):
-            text = f" is never {_tell(band, limits)}: kept so"
+            text = f"is never {_tell(band, limits)}: kept so"
             if is_amount:
                 text += ", and so are the sums of its pixels"
             numbers_of_texts[text].append(band.number)
-        counted = find_word(band, "counts", "no_amounts")
+        counted = find_word(band, "counts", "quantities")
         if counted and is_amount and not divides:
             text = (
-                f" ({counted}): each value is repeated for {scale}x{scale} pixels: totals are "
+                f"({counted}): each value is repeated for {scale}x{scale} pixels: totals are "
                 f"{scale**2} times as large; --divide divides it"
             )
             numbers_of_texts[text].append(band.number)
-    for text, numbers in numbers_of_texts.items():
-        bands = f"band {numbers[0]}"
-        if len(numbers) > 1:
-            bands = f"each of bands {','.join(map(str, numbers))}"
-        reasons.remarks.append(f"{bands}{text}")
+    reasons.remarks.extend(tell_bands(numbers_of_texts))
     layout = replace(layout, outputs=tuple(outputs))
     return _divide(look, layout, scale, reasons) if divides else layout
 
@@ -112,7 +108,7 @@ def _find_limits(
     low, high = band.measured or _NO_LIMITS
     lowest = float(values.min())
     highest = float(values.max())
-    zero = band.header.stored_zero
+    zero = band.header.stored(0.0)
     # nothing overshoots by more than the range of the values
     reach = math.inf if is_amount else highest - lowest
     limits = [_named_limits(band, lowest, highest)]
@@ -156,19 +152,21 @@ def _named_limits(band: Band, lowest: float, highest: float) -> Limits:
             if 0 <= low <= high <= most:
                 limits = (0.0, most)
                 break
-    low, high = sorted((end - offset) / (scale or 1.0) for end in limits)
+    low, high = sorted(band.header.stored(end) for end in limits)
     return low, high
 
 
 def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     """Tell if values are amounts of nothing or more: by name, or as many are exactly nothing."""
-    zero = band.header.stored_zero
+    zero = band.header.stored(0.0)
     scale, _ = band.header.packing
-    ends = values.min(), values.max()
+    ends = float(values.min()), float(values.max())
     is_from_zero = zero <= ends[0] if scale >= 0 else zero >= ends[1]
     if not is_from_zero or called_elevation(band):
         return False
-    if find_word(band, "amounts counts fractions", "no_amounts"):
+    if zero in _named_limits(band, *ends):
+        return True
+    if find_word(band, "amounts counts", "no_amounts"):
         return True
     is_plain = band.header.dtype in _OF_PICTURES and band.header.packing == (1.0, 0.0)
     is_reflectance = max(abs(end - zero) * abs(scale) for end in ends) <= _REFLECTANCE
@@ -179,7 +177,10 @@ def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
 def _tell(band: Band, limits: Limits) -> str:
     """Return limits in words, in the unit of the band."""
     scale, offset = band.header.packing
-    low, high = sorted(end * scale + offset for end in limits)
+    # what is left of an offset by rounding is 0
+    digits = 9 if offset else 300
+    ends = [round(end * scale + offset, digits) for end in limits]
+    low, high = sorted(end + 0.0 for end in ends)  # as -0 is 0
     texts = []
     if math.isfinite(low):
         texts.append(f"below {low:.6g}")

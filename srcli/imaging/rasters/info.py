@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,11 +58,12 @@ class BandInfo:
     """Value that stands for none of an amount, where sums of an output are those of the
     input; else None."""
 
-    @property
-    def stored_zero(self) -> float:
-        """Value that stands for 0 of the unit."""
+    def stored(self, measurement: float) -> float:
+        """Return the value that stands for a measurement; it may lie between two values."""
         scale, offset = self.packing
-        return (0.0 - offset) / (scale or 1.0)
+        value = (measurement - offset) / (scale or 1.0)
+        # a number such as 0.3 / 0.1 is meant to be 3
+        return round(value, 6) if math.isfinite(value) else value
 
 
 @dataclass(frozen=True, kw_only=True)
