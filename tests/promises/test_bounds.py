@@ -113,8 +113,10 @@ def test_amounts_keep_their_sums(enlarge_raster, pixels, profile, scale):
     wanted = scale**2 * pixels.astype("float64")
     assert np.allclose(sums, wanted, rtol=1e-6, atol=0)
     assert len(np.unique(out.read(1))) > 100  # and are no repeated pixels
-    dry = (pixels == 0).repeat(scale, axis=0).repeat(scale, axis=1)
-    assert not out.read(1)[dry].any()
+    zero = -out.offsets[0] / out.scales[0]
+    dry = np.isclose(pixels, zero).repeat(scale, axis=0).repeat(scale, axis=1)
+    assert dry.any()
+    assert np.allclose(out.read(1)[dry], zero)
 
 
 @pytest.mark.parametrize("pixels", [RAIN, PEOPLE], ids=["floats", "whole numbers"])
