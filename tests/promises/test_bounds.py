@@ -201,3 +201,10 @@ def test_colours_have_no_bounds_but_those_of_their_type(enlarge):
     printed, out = enlarge(pixels)  # three bands of what may be rain
     assert "of bands 1,2,3 each is never below 0: kept so" in printed
     assert out.read().min() == 0
+
+
+def test_what_has_no_totals_is_not_divided(srx):
+    classes = np.where(RAIN > 0, 4, 7).astype("uint8")
+    write_by_gdal("landcover.tif", classes, **PLACE)
+    result = srx("upscale landcover.tif b.tif -s 2 --divide", code=2)
+    assert "landcover.tif: --divide is for counts and amounts" in result.err

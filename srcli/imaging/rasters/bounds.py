@@ -43,8 +43,16 @@ def keep_bounds(
 
     ``divides`` asks for the sums of all bands: each value is divided among its pixels.
     Colours have the limits of their type, as pictures have.
+
+    Raises:
+        PictureError: If values cannot be divided.
     """
-    if layout.palette is not None or layout.is_packed or look.has_huge_blocks:
+    if layout.palette is not None or layout.is_packed or not layout.smooth:
+        if divides:
+            raise PictureError(
+                f"{look.info.path}: --divide is for counts and amounts, not for classes, palettes "
+                "and packed heights; drop it"
+            )
         return layout
     outputs = [*layout.outputs]
     numbers_of_texts: defaultdict[str, list[int]] = defaultdict(list)
@@ -90,6 +98,8 @@ def _divide(look: Look, layout: BandLayout, scale: int, reasons: Reasons) -> Ban
 
 def _judge(band: Band, layout: BandLayout) -> tuple[Limits, bool]:
     """Return the limits of a band, and if its values are amounts of nothing or more."""
+    if band.look.has_huge_blocks:
+        return band.header.limits or _NO_LIMITS, False
     values = band.look.values(band.number, layout.alpha)
     are_named_colours = bool(layout.rgb) and not layout.note
     if are_named_colours or not values.size or values.min() == values.max():
