@@ -129,11 +129,7 @@ class Band:
     @property
     def scale(self) -> float:
         """Factor of the file by which values become those of the unit."""
-        text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("Scale", ""))
-        try:
-            return float(text)
-        except ValueError:
-            return 1.0
+        return self.header.packing[0]
 
     @cached_property
     def turn(self) -> float | None:
@@ -219,6 +215,15 @@ def _names_of_file(band: Band) -> list[str]:
     return [band.info.path.stem] if band.is_only else []
 
 
+def find_word(band: Band, kinds: str, unless: str) -> str:
+    """Return what calls a band so: a word of some kinds as its unit, or in names of it."""
+    for kind in kinds.split():
+        if band.unit in _WORDS[kind]:
+            return f'its unit is "{band.unit}"'
+    word = _find_word([*band.names, *_names_of_file(band)], kinds, unless)
+    return f'called "{word}"' if word else ""
+
+
 def _word_for_angles(band: Band, names: Iterable[str]) -> str:
     word = _find_word(names, "angles", "no_angles")
     return word if word and band.turn is not None else ""
@@ -288,6 +293,11 @@ def _is_elevation(band: Band) -> str:
         return ""
     if band.unit in _TABLE["units"]["lengths"]:
         return f'its unit is "{band.unit}"'
+    return called_elevation(band)
+
+
+def called_elevation(band: Band) -> str:
+    """Return what calls a band of more than 8 bits elevation; a folder is a name as well."""
     names = [*band.names]
     for name in _names_of_file(band):
         # a folder counts by its whole name, unless the file's says something else
@@ -295,7 +305,7 @@ def _is_elevation(band: Band) -> str:
         prefix = f"{folder} " if folder in _WORDS["elevations"] else ""
         names.append(prefix + name)
     word = _find_word(names, "elevations", "no_angles")
-    return f'called "{word}"' if word else ""
+    return f'called "{word}"' if word and band.is_wide else ""
 
 
 def _has_nodata_of_elevation(band: Band) -> str:
