@@ -142,12 +142,30 @@ def _open_output(
         options["movflags"] = "use_metadata_tags"
     muxer = _MUXERS.get(encoding.format, encoding.format)
     with av.open(stream, "w", format=muxer, options=options) as output:
-        video: Any = output.add_stream(encoding.encoder)
-        encoding.configure(video.codec_context)
+        _add_video(output, encoding)
         output.metadata.update(tags)
         if comment:
             output.metadata["comment"] = comment
         yield output
+
+
+def _add_video(output: OutputContainer, encoding: Encoding) -> None:
+    """Add the track of a video, with the header of its encoder.
+
+    PyAV lets a container state the rate by which the encoder chose its level, too; a track
+    that is a copy of another one states another, or none: Matroska means that all frames
+    follow it. In MP4 and MOV it is the duration of the last frame.
+    """
+    import av
+
+    with av.open(io.BytesIO(), "w", format=output.format.name) as trial:
+        encoder: Any = trial.add_stream(encoding.encoder)
+        encoding.configure(encoder.codec_context)
+        trial.start_encoding()
+        video = output.add_stream_from_template(encoder)
+    encoding.configure(video.codec_context)
+    if not (encoding.has_constant_rate or encoding.format in _QUICKTIME):
+        video.codec_context.framerate = 0
 
 
 def _losses(seen: Video, encoding: Encoding, boxes: MovBoxes) -> Iterator[str]:

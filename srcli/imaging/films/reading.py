@@ -21,7 +21,7 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
-from srcli.imaging.films.clock import Clock
+from srcli.imaging.films.clock import Clock, Pace, pace_of, stated_rates
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
@@ -48,6 +48,10 @@ _DEMUXERS = (
 """Names of those that read one file alone; playlists could name others, on the network too."""
 _SD_HEIGHT = 576
 """Pixels up to which a video that does not name its matrix has that of BT.601."""
+_BT601 = (5, 6)
+"""Matrices of SD, which are the same."""
+_SD_PRIMARIES = {480: 6, 486: 6, 576: 5}
+"""Primaries that players take for unnamed ones of BT.601, by the lines of tapes and discs."""
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 BT709 = 1
@@ -307,6 +311,18 @@ class Video:
         return 6 if is_sd else BT709
 
     @property
+    def primaries(self) -> int:
+        """Primaries of the output's colours, by their number in ISO/IEC 23091-2.
+
+        Unnamed ones of SD become those of its lines: of enlarged frames players would
+        take those of HD.
+        """
+        named = int(self.first.color_primaries)
+        if named in _UNNAMED and self.matrix in _BT601:
+            return _SD_PRIMARIES.get(self._stored[0], named)
+        return named
+
+    @property
     def color_range(self) -> int:
         """FFmpeg's number of the range of luma and chroma: limited unless all values are used."""
         if self.first.format.is_rgb or self.first.color_range != FULL_RANGE:
@@ -483,7 +499,7 @@ def read_header(path: Path) -> Picture:
     with open_video(path) as video:
         stream = video.stream
         seconds = (video.container.duration or 0) / 1_000_000
-        rate = stream.average_rate or 0
+        rate = stated_rates(stream)[0]
         height, width = video.size
         _ = video.matrix  # one that is not read is refused here
         return Picture(
@@ -501,32 +517,44 @@ def read_header(path: Path) -> Picture:
         )
 
 
-def count_frames(path: Path) -> int:
-    """Count the frames of a video without decoding them; refuse one that is cut short."""
+def measure_frames(path: Path) -> tuple[int, Pace]:
+    """Count the frames of a video without decoding them, and return their pace, too.
+
+    Raises:
+        PictureError: If it is cut short.
+    """
     count = 0
+    starts: list[int] = []
     end = 0.0
     with open_video(path) as video, reading_video(path):
         container = video.container
-        indexed = len(video.stream.index_entries)
+        stream = video.stream
+        indexed = len(stream.index_entries)
+        clock = Clock(container)
         for packet in container.demux():
-            start = packet.dts if packet.pts is None else packet.pts
-            if packet.size == 0 or start is None:
+            if not packet.size:
                 continue
-            count += packet.stream is video.stream
+            clock.correct(packet)
+            is_frame = packet.stream is stream
+            count += is_frame
+            start = packet.dts if packet.pts is None else packet.pts
+            if start is None:
+                continue
+            if is_frame:
+                starts.append(start)
             length = start + (packet.duration or 0)
             end = max(end, float(length * packet.time_base))
         stated = 0.0
         name = container.format.name  # others have an index, or state no length
         if name == "avi":
-            stated = float(video.stream.frames / (video.stream.average_rate or 1))
+            stated = float(stream.frames / (stream.average_rate or 1))
         elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
-        if name == "flv":  # whose clock begins anywhere
-            end -= (container.start_time or 0) / 1_000_000
+        pace = pace_of(starts, stream)
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"
     elif end < stated - 1:
         shortage = f"{end:.0f} of its {stated:.0f} seconds are there"
     else:
-        return count
+        return count, pace
     raise PictureError(f"{path}: the video is cut short: {shortage}; copy it again")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.imaging.films.joining import write_silent_video, write_video
-from srcli.imaging.films.reading import Timing, count_frames, open_video
+from srcli.imaging.films.reading import Timing, measure_frames, open_video
 from srcli.imaging.films.writing import (
     SEGMENT_FRAMES,
     Encoding,
@@ -65,10 +65,11 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     picture = opened.picture
     options = photographs.options
     size, warnings = check_output(item, picture, options)
-    picture = replace(picture, frames=count_frames(item.source))
+    frames, pace = measure_frames(item.source)
+    picture = replace(picture, frames=frames)
     model, condition = choose_video_model(item.source, options)
     with open_video(item.source) as video:
-        encoding = choose_encoding(video, item.format, size, options.quality)
+        encoding = choose_encoding(video, item.format, size, options.quality, pace)
         join = partial(
             write_video,
             seen=video,
