@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.imaging.films.clock import Pace
+from srcli.imaging.films.writing import SegmentEncoder
+from srcli.pipelines.upscale import videos
 from tests.fixtures.clips import assert_same_frames, gray_frames, write_clip
 from tests.fixtures.files import names_in
 
@@ -256,6 +259,17 @@ def test_raw_dv_keeps_its_rate(srx, size, target):
     assert np.abs(np.diff(times) - float(1 / rate)).max() < 0.0011
 
 
+def test_what_a_container_refuses_is_told_before_the_first_frame(srx, monkeypatch):
+    """Here a rate, that of the clock of raw DV, at which FFmpeg writes no header of MP4."""
+    write_sd("tape.dv", (720, 576), "dvvideo", frames=2)
+    clock = Pace(Fraction(60_000), is_constant=True)
+    monkeypatch.setattr(videos, "measure_frames", lambda _: (2, clock))
+    monkeypatch.setattr(SegmentEncoder, "encode", lambda *_: pytest.fail("enlarged"))
+    told = srx("upscale tape.dv a.mp4 -m bicubic -s 1", code=2).err
+    assert "a.mp4: cannot be written (Invalid argument); take another format" in told
+    assert names_in() == ["tape.dv"]
+
+
 def level_of(stream):
     """Level of H.264 times ten, by the header of the decoder."""
     return stream.codec_context.extradata[3]
@@ -338,7 +352,9 @@ def test_constant_rates_that_are_not_stated_are_found(srx, name):
         forget_rate(name)
     srx(f"upscale {name} b.mkv", SMALL, code=0)
     with av.open("b.mkv") as clip:
-        assert abs(clip.streams.video[0].average_rate - rate) < 0.001
+        found = clip.streams.video[0].average_rate
+        assert found is not None
+        assert abs(found - rate) < 0.001
 
 
 def test_a_constant_rate_with_missing_frames_stays_one(srx):

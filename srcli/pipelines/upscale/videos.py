@@ -13,9 +13,13 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.films.joining import write_silent_video, write_video
+from srcli.imaging.films.joining import (
+    try_video,
+    write_silent_video,
+    write_video,
+)
 from srcli.imaging.films.reading import Timing, measure_frames, open_video
 from srcli.imaging.films.writing import (
     SEGMENT_FRAMES,
@@ -70,12 +74,13 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     model, condition = choose_video_model(item.source, options)
     with open_video(item.source) as video:
         encoding = choose_encoding(video, item.format, size, options.quality, pace)
-        join = partial(
-            write_video,
-            seen=video,
-            encoding=encoding,
-            keep_metadata=not options.strip_metadata,
-        )
+        known: dict[str, Any] = {
+            "seen": video,
+            "encoding": encoding,
+            "keep_metadata": not options.strip_metadata,
+        }
+        try_video(item.target, **known)
+        join = partial(write_video, **known)
         tiles, missing = _make_video(
             item, picture, model, encoding, photographs, video.frames, join
         )
