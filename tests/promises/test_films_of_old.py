@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from srcli.imaging.films.clock import Pace
 from srcli.imaging.films.writing import SegmentEncoder
@@ -364,3 +365,19 @@ def test_a_constant_rate_with_missing_frames_stays_one(srx):
     srx("upscale a.mkv b.mkv", SMALL, code=0)
     with av.open("b.mkv") as clip:
         assert clip.streams.video[0].average_rate == 25
+
+
+@pytest.mark.parametrize(("fields", "is_told"), [(2, True), (1, False), (0, False)])
+def test_interlaced_lines_are_told_where_the_file_is_silent(srx, fields, is_told):
+    """Frames of two moments, of one moment, and of a still picture."""
+    scene = data.astronaut()[:96]
+    frames = []
+    for number in range(8):
+        first = np.roll(scene, 12 * number * min(fields, 1), axis=1)[:, :128]
+        rows = np.ascontiguousarray(first)
+        if fields == 2:
+            rows[1::2] = np.roll(scene, 12 * number + 6, axis=1)[1::2, :128]
+        frames.append(av.VideoFrame.from_ndarray(rows).reformat(format="yuv420p"))
+    write_clip("a.mp4", frames)
+    told = srx("upscale a.mp4 b.mp4 -m bicubic -s 1", code=0).err
+    assert ("is interlaced" in told) == is_told

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,6 +94,11 @@ _CROPPING = r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)"
 _DOLBY_VISION_ALONE = r"DOVI .*profile: (5|10|20),.* compatibility id: 0\b"
 """How it prints profiles of HEVC, AV1 and two layers without colours for other decoders:
 their base layer has IPT-C2 instead of Y, Cb and Cr, often without a word in the stream."""
+INTERLACED = "is interlaced, and its lines are enlarged so; deinterlace it first"
+_LOOKED_AT = 200
+"""Frames by which it is told where the file does not."""
+_LEAST_INTERLACED = 5
+"""Frames that must be so, of more than are not."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
@@ -422,7 +428,7 @@ class Video:
         with open_input(self.path) as stream:
             yield from note_marks(stream, VIDEO)
         if frame.interlaced_frame:
-            yield "is interlaced, and its lines are enlarged so; deinterlace it first"
+            yield INTERLACED
 
     @property
     def _aspect(self) -> Fraction:
@@ -515,6 +521,27 @@ def read_header(path: Path) -> Picture:
             metadata=Metadata(software=video.tags.get("comment")),
             warnings=tuple(video.notes()),
         )
+
+
+def looks_interlaced(path: Path) -> bool:
+    """Tell by FFmpeg's filter ``idet`` if the first frames of a video show two moments each."""
+    from av import FFmpegError
+    from av.filter import Graph
+
+    interlaced = 0
+    progressive = 0
+    # what cannot be decoded or filtered is told of when it is enlarged
+    with open_video(path) as video, suppress(FFmpegError):
+        graph = Graph()
+        steps = [graph.add_buffer(template=video.stream), graph.add("idet")]
+        graph.link_nodes(*steps, graph.add("buffersink")).configure()
+        for frame in islice(video.container.decode(video.stream), _LOOKED_AT):
+            graph.push(frame)
+            with suppress(BlockingIOError):
+                kind = graph.pull().metadata["lavfi.idet.multiple.current_frame"]
+                interlaced += kind in ("tff", "bff")
+                progressive += kind == "progressive"
+    return interlaced > max(progressive, _LEAST_INTERLACED - 1)
 
 
 def measure_frames(path: Path) -> tuple[int, Pace]:

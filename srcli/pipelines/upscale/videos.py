@@ -20,7 +20,13 @@ from srcli.imaging.films.joining import (
     write_silent_video,
     write_video,
 )
-from srcli.imaging.films.reading import Timing, measure_frames, open_video
+from srcli.imaging.films.reading import (
+    INTERLACED,
+    Timing,
+    looks_interlaced,
+    measure_frames,
+    open_video,
+)
 from srcli.imaging.films.writing import (
     SEGMENT_FRAMES,
     Encoding,
@@ -71,6 +77,8 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     size, warnings = check_output(item, picture, options)
     frames, pace = measure_frames(item.source)
     picture = replace(picture, frames=frames)
+    if INTERLACED not in picture.warnings and looks_interlaced(item.source):
+        warnings += (INTERLACED,)
     model, condition = choose_video_model(item.source, options)
     with open_video(item.source) as video:
         encoding = choose_encoding(video, item.format, size, options.quality, pace)
