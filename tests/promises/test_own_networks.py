@@ -20,7 +20,7 @@ from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.weights import WeightsInfo, find_weights
+from srcli.models.weights import WeightsInfo, weights_path
 from srcli.recipes.plugins import NAMED_CODE, allow_code, installed_plugins
 from tests.fixtures.pictures import size_of
 
@@ -639,7 +639,7 @@ def test_weights_that_were_never_trained_are_told(srx):
     for value in own.parameters():
         torch.nn.init.normal_(value, std=0.3)
     torch.save(own.state_dict(), "own.pth")
-    shutil.copy(find_weights("quick", 2), "trained.safetensors")
+    shutil.copy(weights_path("quick", 2), "trained.safetensors")
     for model in ("named.pth", "mynet.py:Net@own.pth", "trained.safetensors"):
         told = srx(f"upscale photo.png out.png -s 2 --overwrite -m {model}", code=0).err
         is_told = f"warning: {model}: may not be trained" in told
