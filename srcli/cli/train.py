@@ -62,7 +62,7 @@ Examples:
 @option(
     "--init",
     type=PATH,
-    metavar="NAME|FILE",
+    metavar="NAME|FILE|CODE@FILE",
     help="Start from these weights, as far as they fit the network.",
 )
 @option(

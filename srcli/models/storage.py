@@ -61,6 +61,11 @@ def read_weights(path: Path, expected: Collection[str] = ()) -> StoredWeights:
     with path.open("rb") as stream:
         # Of .safetensors, a length and JSON, whatever it is called.
         start = stream.read(9)
+    layers = path.with_suffix(".param")
+    if path.suffix.lower() == ".bin" and layers.is_file():
+        raise ModelError(
+            f"{path}: holds the numbers of a network of ncnn alone; give {layers}"
+        )
     if path.suffix.lower() == ".safetensors" or start[8:] == b"{":
         metadata: Mapping[str, str] = {}
         tensors: dict[str, Tensor] | None = None

@@ -6,11 +6,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
 import srcli
 from srcli.imaging.pixels.resize import resize
+from tests.fixtures.clips import gray_frames, write_clip
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.pictures import read_pixels
 from tests.models.test_ncnn import convolution, write_ncnn
@@ -163,3 +165,62 @@ def test_what_is_surely_clean_or_too_small_stays_with_the_faithful_model(
         pixels = pixels[:40, :40]
     Image.fromarray(pixels).save(tmp_path / name)
     assert "(g-idrn as clean" in upscaled(tmp_path / name, "-m best -s 2")[1]
+
+
+@pytest.fixture
+def all_kinds(tmp_path, astronaut):
+    """Save small pictures of each kind that is enlarged in a way of its own."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    fine = Image.fromarray(astronaut[:72, :80])
+    fine.save(folder / "fine.png")
+    fine.save(folder / "blocks.jpg", quality=20)
+    fine.quantize(8).save(folder / "palette.gif")
+    squares = np.random.default_rng(0).integers(0, 2, (9, 10)) * 200 + 30
+    drawing = Image.fromarray(np.kron(squares, np.ones((8, 8))).astype(np.uint8))
+    drawing.save(folder / "drawing.png")
+    blocks = Image.open(folder / "blocks.jpg")
+    pages = [drawing.convert("RGB"), fine, blocks]
+    for page in pages:
+        page.load()
+    tifffile.imwrite(
+        folder / "pages.tif",
+        np.stack([np.asarray(page) for page in pages]),
+        photometric="rgb",
+    )
+    fine.save(folder / "turns.webp", save_all=True, append_images=[blocks])
+    slope = np.add.outer(np.arange(72.0), np.arange(80.0) ** 1.2) / 9
+    Image.fromarray((slope * 300).astype(np.uint16)).save(folder / "heights.png")
+    Image.fromarray(slope.astype(np.float32)).save(folder / "floats.tif")
+    floats = [Image.fromarray((slope + n).astype(np.float32)) for n in range(2)]
+    floats[0].save(folder / "stack.tif", save_all=True, append_images=floats[1:])
+    aerial = np.asarray(blocks)
+    classes = (squares > 99).astype(np.uint8)[..., None]
+    rasters = {"aerial": aerial, "dem": slope[..., None], "classes": classes}
+    for name, values in rasters.items():
+        write_by_gdal(folder / f"{name}.tif", values, **PLACE)
+    write_clip(folder / "film.mp4", gray_frames(3))
+    return folder
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("choice", ["auto", "fast", "best"])
+def test_nothing_is_made_twice_whatever_model_is_chosen(srx, all_kinds, choice):
+    command = f"upscale {all_kinds} {all_kinds.with_name('out')} -s 2 -m {choice}"
+    count = len(list(all_kinds.iterdir()))
+    assert f"{count} done" in srx(command, code=0).out
+    again = srx(command, code=0)
+    assert f"0 done, {count} skipped" in again.out
+    assert "made again" not in again.err
+
+
+@pytest.mark.parametrize("second", ["auto", "fast"])
+def test_pages_of_a_model_that_was_named_are_made_again(srx, all_kinds, second):
+    """Each page has its own, of which the file tells one."""
+    command = f"upscale {all_kinds / 'pages.tif'} {all_kinds.with_name('out')}/ -s 2 -m"
+    srx(command, "bicubic", code=0)
+    assert "1 done" in srx(command, second, code=0).out
+    assert "1 skipped" in srx(command, second, code=0).out
+    other = {"auto": "fast", "fast": "auto"}[second]
+    assert "1 done" in srx(command, other, code=0).out

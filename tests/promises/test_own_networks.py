@@ -20,8 +20,8 @@ from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.loading import load_model
 from srcli.models.storage import save_weights
-from srcli.models.weights import WeightsInfo
-from srcli.recipes.plugins import NAMED_CODE, installed_plugins
+from srcli.models.weights import WeightsInfo, weights_path
+from srcli.recipes.plugins import NAMED_CODE, allow_code, installed_plugins
 from tests.fixtures.pictures import size_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
@@ -577,3 +577,80 @@ def test_installed_packages_add_networks_losses_and_recipes(srx, work, find_pack
     assert "network of an installed package" in printed
     assert '"validate_every": 7' in printed
     assert size_of("larger.png") == (128, 96)
+
+
+TILES = """
+import torch.nn.functional as F
+from torch import nn
+
+class Plain(nn.Module):
+    needs_weights = False
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale = scale
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        coarse = self.pool(x, height, width)
+        sharp = 1.3 * x - 0.3 * F.interpolate(coarse, (height, width), mode="bilinear")
+        return F.interpolate(sharp, scale_factor=self.scale, mode="bicubic")
+    def pool(self, x, height, width):
+        return x
+
+class Steps(Plain):
+    def pool(self, x, height, width):
+        return F.adaptive_avg_pool2d(x, (height // 8, width // 8))
+
+class Declared(Steps):
+    multiple_of = 8
+
+class Pooled(Plain):
+    def pool(self, x, height, width):
+        return F.adaptive_avg_pool2d(x, 1)
+
+class Uncut(Pooled):
+    tiles = False
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "is_told"),
+    [
+        ("Plain", False),
+        ("Steps", True),
+        ("Declared", False),
+        ("Pooled", True),
+        ("Uncut", False),
+    ],
+)
+def test_tiles_that_differ_from_the_whole_picture_are_told(srx, name, is_told):
+    Path("mine.py").write_text(TILES)
+    told = srx(f"upscale photo.png out.png -m mine.py:{name}", code=0).err
+    assert ("warning: mine.py" in told) == is_told
+    assert ("multiple_of = 8" in told) == is_told
+    assert ("tiles = False" in told) == is_told
+
+
+def test_weights_that_were_never_trained_are_told(srx):
+    torch.manual_seed(0)
+    named = models.build_network("rfdn", scale=2)
+    torch.save(named.state_dict(), "named.pth")
+    allow_code("mynet.py:Net")
+    own = models.build_network("mynet.py:Net", scale=2)
+    for value in own.parameters():
+        torch.nn.init.normal_(value, std=0.3)
+    torch.save(own.state_dict(), "own.pth")
+    shutil.copy(weights_path("quick", 2), "trained.safetensors")
+    for model in ("named.pth", "mynet.py:Net@own.pth", "trained.safetensors"):
+        told = srx(f"upscale photo.png out.png -s 2 --overwrite -m {model}", code=0).err
+        is_told = f"warning: {model}: may not be trained" in told
+        assert is_told == (model != "trained.safetensors")
+
+
+def test_a_training_begins_from_code_with_weights_as_commands_name_them(srx):
+    train(srx, f"--budget 1 {QUICK}")
+    shutil.copy("run/best.safetensors", "best.safetensors")
+    named = "mynet.py:Net@best.safetensors"
+    told = train(srx, f"--init {named} --budget 1 {QUICK}", out="further")
+    assert "began from best.safetensors" in told.out + told.err
+    told = train(srx, f"--init mynet.py:Net@no.pth {QUICK}", out="no", code=2)
+    assert "no.pth" in told.err

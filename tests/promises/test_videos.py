@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.films.reading import open_video
+from srcli.imaging.films.reading import measure_frames, open_video
 from srcli.imaging.films.writing import (
     SegmentEncoder,
     Segments,
@@ -418,8 +418,9 @@ def test_frames_that_are_read_are_let_go(clip):
 @pytest.mark.skipif(not THREADS.exists(), reason="threads are counted by Linux's /proc")
 def test_threads_do_not_grow_with_the_frames(clip):
     counts = []
+    _, pace = measure_frames(clip)
     with open_video(clip) as video:
-        encoding = choose_encoding(video, "mp4", (24, 32), None)
+        encoding = choose_encoding(video, "mp4", (24, 32), None, pace)
         encoder = SegmentEncoder(encoding, Segments(clip.with_name("b.mp4")))
         for frame in video.frames():
             encoder.encode(frame)

@@ -16,7 +16,7 @@ NAME = "srx"
 _SAMPLE_BYTES = 2**13
 """Bytes from the middle of an input by which it is recognised."""
 _ENTRY = re.compile(
-    r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
+    r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?:, (?P<choice>auto|fast|best))?"
     r"(?:, strength (?P<strength>[\d.e-]+))?"
     r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
     r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?(?: [0-9a-f]{8})?))?\)"
@@ -37,7 +37,8 @@ class Provenance:
     scale: int
     weights: str = ""
     """Start of the SHA-256 of the weights file; empty for models without weights."""
-    auto: bool = False
+    choice: str = ""
+    """Word that a user named in place of a model, such as ``auto``; else empty."""
     strength: str = ""
     """Share by which the weights were made crisp, 0 to 1; empty for weights as they are."""
     options: str = ""
@@ -49,8 +50,8 @@ class Provenance:
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, with that of the input (``earlier``) in front."""
         words = [f"{self.model} x{self.scale}"]
-        if self.auto:
-            words.append("auto")
+        if self.choice:
+            words.append(self.choice)
         for name in ("strength", "options", "weights", "source"):
             value = getattr(self, name)
             if value:
@@ -79,7 +80,6 @@ def parse_provenance(software: str) -> Provenance | None:
         return None
     fields: dict[str, Any] = match.groupdict("")
     fields["scale"] = int(fields["scale"])
-    fields["auto"] = bool(fields["auto"])
     return Provenance(**fields)
 
 

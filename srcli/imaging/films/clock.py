@@ -1,13 +1,20 @@
-"""Times of recordings and discs: their clocks begin anywhere, and begin anew on the way."""
+"""Times of frames: clocks of recordings begin anywhere and anew on the way, rates are stated.
+
+What a container states of a rate is often that of its clock.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 _ARBITRARY = frozenset({"mpegts", "mpeg", "flv"})
 """Containers of recorders and broadcasts, whose times count from any moment."""
@@ -17,6 +24,22 @@ _LONGEST_GAP = 10
 """Seconds that times may jump ahead, as where reception was bad."""
 _LARGEST_STEP_BACK = Fraction(1, 10)
 """Seconds that times may go back, as they are not in order."""
+_SLOWEST_CLOCK = 1000
+"""Ticks of a second from which on a stated rate is that of the container's clock, and says
+nothing about frames: of Matroska, WMV and FLV; raw DV has 60,000, MPEG 90,000."""
+_USUAL_RATE = Fraction(25)
+_MOST_GAPS = 0.1
+"""Share of the steps between frames that may be others where a rate is constant."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast the frames of a video follow each other."""
+
+    rate: Fraction
+    """Frames a second. Of a variable rate it is the most of any second: encoders choose the
+    level by it, which says what a decoder has to bear."""
+    is_constant: bool
 
 
 class Clock:
@@ -71,3 +94,46 @@ class Clock:
             delay = self._delays.get(packet.stream_index, 0)
             packet.pts = packet.dts + delay
         self._delays[packet.stream_index] = delay
+
+
+def stated_rates(stream: VideoStream) -> list[Fraction]:
+    """Return what FFmpeg takes for frames a second, the best first; 25 where it knows none."""
+    rates = []
+    for rate in (stream.guessed_rate, stream.average_rate, stream.base_rate):
+        if rate and rate < _SLOWEST_CLOCK:
+            rates.append(rate)
+    return rates or [_USUAL_RATE]
+
+
+def pace_of(starts: list[int], stream: VideoStream) -> Pace:
+    """Return the pace of frames that are shown at these times, in units of the time base.
+
+    Times decide, as statements may be those of another program; a statement that agrees
+    with them is exact, where times are rounded to milliseconds.
+    """
+    nominal_rates = stated_rates(stream)
+    tick = float(stream.time_base or 1)
+    times = np.unique(starts) * tick
+    steps = np.diff(times)
+    if not len(steps):
+        return Pace(nominal_rates[0], is_constant=True)
+    usual = np.median(steps)
+    # up to two of them are rounded, often to milliseconds on the way here
+    rounding = 1.01 * max(tick, 0.001)
+    is_usual = np.abs(steps - usual) <= min(rounding, usual / 2)
+    if is_usual.mean() < 1 - _MOST_GAPS:
+        within = np.searchsorted(times, times + 1) - np.arange(len(times))
+        most = max(float(within.max()), 1 / steps.mean())
+        return Pace(_simple(most), is_constant=False)
+    rate = 1 / steps[is_usual].mean()
+    for stated in nominal_rates:
+        # the two fields of an interlaced frame may come one by one
+        apart = min(abs(rate - stated), abs(rate - 2 * stated))
+        if apart < stated / 100:
+            return Pace(stated, is_constant=True)
+    return Pace(_simple(rate), is_constant=True)
+
+
+def _simple(rate: float) -> Fraction:
+    """Return a rate as a fraction that encoders take."""
+    return Fraction(rate).limit_denominator(1001)

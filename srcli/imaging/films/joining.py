@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.films.clock import Clock
 from srcli.imaging.films.mov_boxes import (
@@ -67,31 +68,16 @@ def write_video(
     the new one is complete. Of ``seen``, the source, frames have been decoded, so that it
     is opened again for the packets.
     """
-    stereo = seen.side_data("STEREO3D")
-    layout = struct.unpack_from("=i", stereo)[0] if stereo else 0
-    boxes = read_mov_boxes(seen.path, layout)
+    boxes = read_mov_boxes(seen.path, _layout_of(seen))
     if not keep_metadata:
         boxes = boxes.without_texts()
     with (
         open_video(seen.path) as original,
         new_file(segments.target, attributes) as stream,
     ):
-        tags = original.tags if keep_metadata else {}
-        with _open_output(stream, encoding, tags, comment) as output:
+        begun = _begin(stream, original, comment, seen, encoding, keep_metadata)
+        with begun as (output, copies, notes):
             video = output.streams.video[0]
-            video.disposition = original.stream.disposition & ~_OF_OTHER_PICTURES
-            copies, notes = _add_copies(original, output, encoding.format)
-            if keep_metadata:
-                texts = original.stream.metadata
-                if "title" in texts:  # where MP4 has it
-                    video.metadata["handler_name"] = texts["title"]
-                for name in _TRACK_TEXTS:
-                    if name in texts:
-                        video.metadata[name] = texts[name]
-            if encoding.format not in _QUICKTIME and layout in _STEREO_MODES:
-                video.metadata["stereo_mode"] = _STEREO_MODES[layout]
-            output.set_chapters(original.container.chapters())
-            output.start_encoding()
             packets = heapq.merge(
                 _encoded_packets(segments, video, encoding.settings["time_base"]),
                 _copied_packets(original, copies),
@@ -104,6 +90,68 @@ def write_video(
             is_mov = encoding.format == "mov"
             write_mov_boxes(stream, boxes, seen.size, after, is_mov=is_mov)
     return (*_losses(seen, encoding, boxes), *notes)
+
+
+def try_video(
+    target: Path, *, seen: Video, encoding: Encoding, keep_metadata: bool
+) -> None:
+    """Write a video without frames into memory: its tracks, tags and rate.
+
+    Raises:
+        PictureError: If the container does not take them, before a frame was enlarged.
+    """
+    import av
+
+    try:
+        with (
+            open_video(seen.path) as original,
+            _begin(io.BytesIO(), original, None, seen, encoding, keep_metadata),
+        ):
+            pass
+    except (av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise PictureError(
+            f"{target}: cannot be written ({reason}); take another format"
+        ) from error
+
+
+def _layout_of(seen: Video) -> int:
+    """Return FFmpeg's number of the layout of 3D; 0 without one."""
+    stereo = seen.side_data("STEREO3D")
+    return struct.unpack_from("=i", stereo)[0] if stereo else 0
+
+
+@contextmanager
+def _begin(
+    stream: IO[bytes],
+    original: Video,
+    comment: str | None,
+    seen: Video,
+    encoding: Encoding,
+    keep_metadata: bool,
+) -> Iterator[tuple[OutputContainer, dict[int, Stream | SoundConversion], list[str]]]:
+    """Open a new file with all that stands before the first packet of a video.
+
+    Given are the file, what is copied of its source by which track, and what is left out.
+    """
+    tags = original.tags if keep_metadata else {}
+    with _open_output(stream, encoding, tags, comment) as output:
+        video = output.streams.video[0]
+        video.disposition = original.stream.disposition & ~_OF_OTHER_PICTURES
+        copies, notes = _add_copies(original, output, encoding.format)
+        if keep_metadata:
+            texts = original.stream.metadata
+            if "title" in texts:  # where MP4 has it
+                video.metadata["handler_name"] = texts["title"]
+            for name in _TRACK_TEXTS:
+                if name in texts:
+                    video.metadata[name] = texts[name]
+        layout = _layout_of(seen)
+        if encoding.format not in _QUICKTIME and layout in _STEREO_MODES:
+            video.metadata["stereo_mode"] = _STEREO_MODES[layout]
+        output.set_chapters(original.container.chapters())
+        output.start_encoding()
+        yield output, copies, notes
 
 
 def write_silent_video(
@@ -142,12 +190,30 @@ def _open_output(
         options["movflags"] = "use_metadata_tags"
     muxer = _MUXERS.get(encoding.format, encoding.format)
     with av.open(stream, "w", format=muxer, options=options) as output:
-        video: Any = output.add_stream(encoding.encoder)
-        encoding.configure(video.codec_context)
+        _add_video(output, encoding)
         output.metadata.update(tags)
         if comment:
             output.metadata["comment"] = comment
         yield output
+
+
+def _add_video(output: OutputContainer, encoding: Encoding) -> None:
+    """Add the track of a video, with the header of its encoder.
+
+    PyAV lets a container state the rate by which the encoder chose its level, too; a track
+    that is a copy of another one states another, or none: Matroska means that all frames
+    follow it. In MP4 and MOV it is the duration of the last frame.
+    """
+    import av
+
+    with av.open(io.BytesIO(), "w", format=output.format.name) as trial:
+        encoder: Any = trial.add_stream(encoding.encoder)
+        encoding.configure(encoder.codec_context)
+        trial.start_encoding()
+        video = output.add_stream_from_template(encoder)
+    encoding.configure(video.codec_context)
+    if not (encoding.has_constant_rate or encoding.format in _QUICKTIME):
+        video.codec_context.framerate = 0
 
 
 def _losses(seen: Video, encoding: Encoding, boxes: MovBoxes) -> Iterator[str]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +22,7 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
-from srcli.imaging.films.clock import Clock
+from srcli.imaging.films.clock import Clock, Pace, pace_of, stated_rates
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
@@ -48,6 +49,10 @@ _DEMUXERS = (
 """Names of those that read one file alone; playlists could name others, on the network too."""
 _SD_HEIGHT = 576
 """Pixels up to which a video that does not name its matrix has that of BT.601."""
+_BT601 = (5, 6)
+"""Matrices of SD, which are the same."""
+_SD_PRIMARIES = {480: 6, 486: 6, 576: 5}
+"""Primaries that players take for unnamed ones of BT.601, by the lines of tapes and discs."""
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 BT709 = 1
@@ -89,6 +94,11 @@ _CROPPING = r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)"
 _DOLBY_VISION_ALONE = r"DOVI .*profile: (5|10|20),.* compatibility id: 0\b"
 """How it prints profiles of HEVC, AV1 and two layers without colours for other decoders:
 their base layer has IPT-C2 instead of Y, Cb and Cr, often without a word in the stream."""
+INTERLACED = "is interlaced, and its lines are enlarged so; deinterlace it first"
+_LOOKED_AT = 200
+"""Frames by which it is told where the file does not."""
+_LEAST_INTERLACED = 5
+"""Frames that must be so, of more than are not."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
@@ -307,6 +317,18 @@ class Video:
         return 6 if is_sd else BT709
 
     @property
+    def primaries(self) -> int:
+        """Primaries of the output's colours, by their number in ISO/IEC 23091-2.
+
+        Unnamed ones of SD become those of its lines: of enlarged frames players would
+        take those of HD.
+        """
+        named = int(self.first.color_primaries)
+        if named in _UNNAMED and self.matrix in _BT601:
+            return _SD_PRIMARIES.get(self._stored[0], named)
+        return named
+
+    @property
     def color_range(self) -> int:
         """FFmpeg's number of the range of luma and chroma: limited unless all values are used."""
         if self.first.format.is_rgb or self.first.color_range != FULL_RANGE:
@@ -406,7 +428,7 @@ class Video:
         with open_input(self.path) as stream:
             yield from note_marks(stream, VIDEO)
         if frame.interlaced_frame:
-            yield "is interlaced, and its lines are enlarged so; deinterlace it first"
+            yield INTERLACED
 
     @property
     def _aspect(self) -> Fraction:
@@ -483,7 +505,7 @@ def read_header(path: Path) -> Picture:
     with open_video(path) as video:
         stream = video.stream
         seconds = (video.container.duration or 0) / 1_000_000
-        rate = stream.average_rate or 0
+        rate = stated_rates(stream)[0]
         height, width = video.size
         _ = video.matrix  # one that is not read is refused here
         return Picture(
@@ -501,32 +523,65 @@ def read_header(path: Path) -> Picture:
         )
 
 
-def count_frames(path: Path) -> int:
-    """Count the frames of a video without decoding them; refuse one that is cut short."""
+def looks_interlaced(path: Path) -> bool:
+    """Tell by FFmpeg's filter ``idet`` if the first frames of a video show two moments each."""
+    from av import FFmpegError
+    from av.filter import Graph
+
+    interlaced = 0
+    progressive = 0
+    # what cannot be decoded or filtered is told of when it is enlarged
+    with open_video(path) as video, suppress(FFmpegError):
+        graph = Graph()
+        steps = [graph.add_buffer(template=video.stream), graph.add("idet")]
+        graph.link_nodes(*steps, graph.add("buffersink")).configure()
+        for frame in islice(video.container.decode(video.stream), _LOOKED_AT):
+            graph.push(frame)
+            with suppress(BlockingIOError):
+                kind = graph.pull().metadata["lavfi.idet.multiple.current_frame"]
+                interlaced += kind in ("tff", "bff")
+                progressive += kind == "progressive"
+    return interlaced > max(progressive, _LEAST_INTERLACED - 1)
+
+
+def measure_frames(path: Path) -> tuple[int, Pace]:
+    """Count the frames of a video without decoding them, and return their pace, too.
+
+    Raises:
+        PictureError: If it is cut short.
+    """
     count = 0
+    starts: list[int] = []
     end = 0.0
     with open_video(path) as video, reading_video(path):
         container = video.container
-        indexed = len(video.stream.index_entries)
+        stream = video.stream
+        indexed = len(stream.index_entries)
+        clock = Clock(container)
         for packet in container.demux():
-            start = packet.dts if packet.pts is None else packet.pts
-            if packet.size == 0 or start is None:
+            if not packet.size:
                 continue
-            count += packet.stream is video.stream
+            clock.correct(packet)
+            is_frame = packet.stream is stream
+            count += is_frame
+            start = packet.dts if packet.pts is None else packet.pts
+            if start is None:
+                continue
+            if is_frame:
+                starts.append(start)
             length = start + (packet.duration or 0)
             end = max(end, float(length * packet.time_base))
         stated = 0.0
         name = container.format.name  # others have an index, or state no length
         if name == "avi":
-            stated = float(video.stream.frames / (video.stream.average_rate or 1))
+            stated = float(stream.frames / (stream.average_rate or 1))
         elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
-        if name == "flv":  # whose clock begins anywhere
-            end -= (container.start_time or 0) / 1_000_000
+        pace = pace_of(starts, stream)
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"
     elif end < stated - 1:
         shortage = f"{end:.0f} of its {stated:.0f} seconds are there"
     else:
-        return count
+        return count, pace
     raise PictureError(f"{path}: the video is cut short: {shortage}; copy it again")

@@ -10,7 +10,7 @@ import io
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -20,6 +20,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.stored_parts import StoredParts
+from srcli.imaging.films.clock import Pace
 from srcli.imaging.films.reading import (
     BT709,
     EXACT,
@@ -79,6 +80,8 @@ class Encoding:
     """FFmpeg's name of it."""
     settings: Mapping[str, Any]
     """Attributes of PyAV's encoder: size, format, times, colours and options."""
+    has_constant_rate: bool = False
+    """Frames follow each other at one rate, which containers state."""
 
     def configure(self, context: VideoCodecContext) -> None:
         """Give the settings to an encoder that is not open yet."""
@@ -97,29 +100,30 @@ class Encoding:
 
 
 def choose_encoding(
-    video: Video, fmt: str, size: Size, quality: int | None
+    video: Video, fmt: str, size: Size, quality: int | None, pace: Pace
 ) -> Encoding:
     """Choose encoder and settings for frames of this even (height, width).
 
-    Sample aspect, times and colours are those of the input; 4:2:0 at twice the size
+    Sample aspect, pace and colours are those of the input; 4:2:0 at twice the size
     holds the colours of every input. The quality is 1 to 100, by default the format's.
     """
-    stream = video.stream
     settings: dict[str, Any] = {
-        "time_base": stream.time_base,
-        "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
+        "time_base": video.stream.time_base,
+        "framerate": pace.rate,
         "color_range": video.color_range,
         "colorspace": video.matrix,
         "color_trc": video.first.color_trc,
-        "color_primaries": video.first.color_primaries,
+        "color_primaries": video.primaries,
     }
     aspect = video.aspect
     if aspect:
         settings["sample_aspect_ratio"] = (
             1 / aspect if video.orientation.swaps_sides else aspect
         )
-    is_deep = video.depth > 8
-    return _choose_encoder(video.path, fmt, size, quality, settings, is_deep=is_deep)
+    encoding = _choose_encoder(
+        video.path, fmt, size, quality, settings, is_deep=video.depth > 8
+    )
+    return replace(encoding, has_constant_rate=pace.is_constant)
 
 
 def choose_animation_encoding(

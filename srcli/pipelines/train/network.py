@@ -26,7 +26,7 @@ from srcli.models import (
     outline_network,
 )
 from srcli.models.storage import read_weights, save_weights
-from srcli.models.weights import WeightsInfo, weights_path
+from srcli.models.weights import WeightsInfo, split_model, weights_path
 from srcli.quantities import format_bytes
 from srcli.recipes.plugins import short_code
 from srcli.training.parallel import ALONE, Team
@@ -103,7 +103,9 @@ def initial_weights(
     if init is None and not recipe.start_from:
         return None
     source = init or Path(recipe.start_from)
-    file = source
+    # of a network with weights the weights count: that of the recipe is trained
+    _, weights = split_model(str(source))
+    file = weights or source
     if str(source) in MODELS and not source.is_file():
         file = weights_path(str(source), scale)
     if not file.is_file():

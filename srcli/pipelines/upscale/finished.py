@@ -40,7 +40,7 @@ from srcli.pipelines.upscale.inputs import (
     pair_inputs,
     real_path,
 )
-from srcli.pipelines.upscale.kinds import open_item, output_size
+from srcli.pipelines.upscale.kinds import Kind, open_item, output_size
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -224,8 +224,8 @@ def _find_difference(
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
     if options.auto:  # decodes no pixels where it has chosen the model before
-        is_same = record.auto and options.records_auto(photograph=False)
-        if is_same and options.best:  # whose models for photographs are others
+        is_same = record.choice == options.choice
+        if not is_same and record.choice == options.recorded_choice(photograph=False):
             is_same = open_item(item, options).kind.is_raster
         is_same = is_same or record.model == look_for_model(item, options)
     elif record.model == REPEATED:
@@ -252,13 +252,18 @@ def _find_difference(
 
 
 def look_for_model(item: Item, options: Settled) -> str:
-    """Open an input and return the model for it; rasters and animations get the usual one."""
+    """Open an input and return the model for it; rasters and animations get the usual one.
+
+    Empty for pages, of which each has its own.
+    """
     opened = open_item(item, options)
     picture = opened.picture
     if picture.format == VIDEO:
         from srcli.pipelines.upscale.videos import choose_video_model
 
         return choose_video_model(item.source, options)[0]
+    if opened.kind is Kind.PAGES:
+        return ""
     if opened.kind.is_raster or picture.frames > 1:
         return options.model
     return choose_model(read_photograph(picture), options, picture.format)[0]

@@ -282,9 +282,14 @@ class Settled(Asked):
         """Outputs record srx, model and options that made them."""
         return not (self.strip_metadata or self.strip_provenance)
 
-    def records_auto(self, *, photograph: bool) -> bool:
-        """Return True where ``auto`` may have chosen the model: of ``best``, for rasters alone."""
-        return self.choice == AUTO or (self.best and not photograph)
+    def recorded_choice(self, *, photograph: bool) -> str:
+        """Return the key of ``CHOICES`` that outputs record, by which they are known again.
+
+        ``best`` has other models than ``auto`` for photographs alone.
+        """
+        if self.best and not photograph:
+            return AUTO
+        return self.choice
 
     def make_provenance(
         self, source: str = "", model: str = "", *, photograph: bool = False
@@ -299,7 +304,7 @@ class Settled(Asked):
             scale=self.scale,
             weights=_digest(file, changed) if changed else "",
             strength=f"{strength:g}" if strength else "",
-            auto=self.records_auto(photograph=photograph),
+            choice=self.recorded_choice(photograph=photograph),
             options=self.checksum(model, photograph=photograph),
             source=source,
         )

@@ -223,6 +223,11 @@ def _upscale(
         # before the folder is made: a wrong name or file leaves none behind
         for note in pool.network.notes:
             reporter.progress.message(note)
+        if options.model not in MODELS:
+            from srcli.inference.trial import find_faults
+
+            for fault in find_faults(pool.network):
+                reporter.progress.warn(f"{options.model}: {fault}")
     items[0].make_folder(folder)
     reporter.open(len(items), _pixel_counts(items))
     if executor is not None:

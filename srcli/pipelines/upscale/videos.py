@@ -13,10 +13,20 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.films.joining import write_silent_video, write_video
-from srcli.imaging.films.reading import Timing, count_frames, open_video
+from srcli.imaging.films.joining import (
+    try_video,
+    write_silent_video,
+    write_video,
+)
+from srcli.imaging.films.reading import (
+    INTERLACED,
+    Timing,
+    looks_interlaced,
+    measure_frames,
+    open_video,
+)
 from srcli.imaging.films.writing import (
     SEGMENT_FRAMES,
     Encoding,
@@ -65,16 +75,20 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     picture = opened.picture
     options = photographs.options
     size, warnings = check_output(item, picture, options)
-    picture = replace(picture, frames=count_frames(item.source))
+    frames, pace = measure_frames(item.source)
+    picture = replace(picture, frames=frames)
+    if INTERLACED not in picture.warnings and looks_interlaced(item.source):
+        warnings += (INTERLACED,)
     model, condition = choose_video_model(item.source, options)
     with open_video(item.source) as video:
-        encoding = choose_encoding(video, item.format, size, options.quality)
-        join = partial(
-            write_video,
-            seen=video,
-            encoding=encoding,
-            keep_metadata=not options.strip_metadata,
-        )
+        encoding = choose_encoding(video, item.format, size, options.quality, pace)
+        known: dict[str, Any] = {
+            "seen": video,
+            "encoding": encoding,
+            "keep_metadata": not options.strip_metadata,
+        }
+        try_video(item.target, **known)
+        join = partial(write_video, **known)
         tiles, missing = _make_video(
             item, picture, model, encoding, photographs, video.frames, join
         )
