@@ -315,7 +315,8 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     still = (*RRLFN, "stages.0.optimizer.learning_rate=1e-12")
     second = beside(options, "second", init=best, overrides=still, budget="1")
     train(second, notes)
-    assert notes.warnings == []
+    (told,) = notes.warnings  # that it fell behind, and of no tensor that begins anew
+    assert "of the weights that it began from" in told
     state = weights(second, "state")
     points = fnmatch.filter(state, "network.*point.weight*")
     assert len(points) == 3
@@ -325,6 +326,31 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     after = weights(second, "last")
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
+def test_the_weights_that_a_training_began_from_are_its_best_until_they_are_beaten(
+    options,
+):
+    first = replace(options, budget="20")
+    train(first)
+    start = first.out / "best.safetensors"
+    wild = (*TINY, "stages.0.optimizer.learning_rate=0.05")
+    for name, changes, beaten in (
+        ("worse", {"overrides": wild, "budget": "5"}, False),
+        ("better", {"budget": "100"}, True),
+    ):
+        notes = Notes()
+        second = beside(options, name, init=start, **changes)
+        result = train(second, notes)
+        before, *after = validations(second.out)
+        assert (before["total"], before["step"]) == (0, 0)
+        best = max(entry["psnr"] for entry in after)
+        assert (best > before["psnr"]) is beaten
+        assert (result.position.best_total > 0) is beaten
+        assert equal(weights(second, "best"), load_file(start)) is not beaten
+        said = f"{before['psnr']:.3f} dB of the weights that it began from"
+        assert any(said in line for line in notes.warnings) is not beaten
+        assert any(line.startswith("iteration 0: ") for line in notes.messages)
 
 
 def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(
