@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -161,6 +162,29 @@ def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
     ):
         refused = train(srx, *quick, f"stages.0.losses={loss}", out="other", code=2)
         assert why in refused.err
+
+
+def test_networks_and_losses_of_packages_are_named_by_module_and_class(srx, work):
+    package = work / "site" / "tinynets"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "arch.py").write_text(EXAMPLE.read_text())
+    (package / "losses.py").write_text(
+        "from torch import nn\nclass Edges(nn.L1Loss):\n    pass\n"
+    )
+    sys.path.insert(0, str(work / "site"))
+    loss = '--set stages.0.losses=["l1",{"name":"tinynets.losses:Edges","weight":0.5}]'
+    train(srx, f"--budget 1 {QUICK}", loss, network="tinynets.arch:Net")
+    model = "tinynets.arch:Net@run/last.safetensors"
+    srx(f"eval -m {model} --data photos --metrics psnr --no-cost", code=0)
+    for network, losses, missing in (
+        ("no.such:Net", "l1", "no.such"),
+        ("tinynets.arch:Net", "nosuch:LPIPS", "nosuch"),
+    ):
+        setting = f"--set stages.0.losses={losses}"
+        refused = train(srx, setting, network=network, out="new", code=2).err
+        assert f"{missing}: cannot be imported; install its package, or" in refused
+        assert "into a file of yours and name FILE.py:" in refused
 
 
 NEEDY = """
@@ -389,7 +413,7 @@ def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
         ),
         ("mynet.py:Net@run/none.pth", "run/none.pth: no such weights file"),
         ("gone.py:Net@run/last.safetensors", "gone.py: no such file"),
-        ("no.such:Net@run/last.safetensors", "no such weights file"),
+        ("no.such:Net@run/last.safetensors", "no.such: cannot be imported; install"),
         (
             "changed.py:Net@run/last.safetensors",
             "last.safetensors: does not fit changed.py:Net",
@@ -577,3 +601,24 @@ def test_installed_packages_add_networks_losses_and_recipes(srx, work, find_pack
     assert "network of an installed package" in printed
     assert '"validate_every": 7' in printed
     assert size_of("larger.png") == (128, 96)
+
+
+def test_hints_after_a_failed_resume_name_commands_that_work(srx):
+    Path("own.py").write_text("from torch.nn import L1Loss\nclass Loss(L1Loss): pass\n")
+    train(srx, f"--budget 1 {QUICK} --set stages.0.losses=own.py:Loss")
+
+    def hint(command):
+        """Forget what was named, and return the command that a refusal names."""
+        os.environ[NAMED_CODE] = ""
+        refused = srx(command, code=2).err
+        os.environ[NAMED_CODE] = ""
+        return re.search(r"srx (train \S+ --resume) (run|RUN)\b", refused)[1] + " run"
+
+    first = hint("train --resume run --budget 2")
+    both = hint(f"{first} --budget 2")
+    srx(f"{both} --budget 2", code=0)
+    assert hint(f"{both} --seed 5") == both
+    Path("run/state.safetensors").write_bytes(b"damaged")
+    refused = srx(f"{both} --budget 4", code=2).err
+    (start,) = re.findall(r"--init \S+", refused)
+    train(srx, f"--budget 1 {QUICK} {start}", out="new")

@@ -472,7 +472,7 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
     wait_for_checkpoint(stopped, process)
     process.terminate()  # torchrun passes it on; the training ends in order
     _, output = process.communicate(timeout=120)
-    assert "go on with --resume" in output
+    assert "go on with srx train --resume" in output
     assert 0 < read_position(stopped.out / "state.safetensors").total < 60
     output = finish(start_two(stopped, "--resume"))
     assert output.count("resumed at iteration") == 1
@@ -540,7 +540,7 @@ def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost
     _, output = process.communicate(timeout=120)
     assert process.returncode != 0
     if lost == "torchrun":
-        assert output.count("go on with --resume") == 1
+        assert output.count("go on with srx train --resume") == 1
     else:
         assert output.count("srx: error:") == 1
         assert "srx: error: another process of the training has ended" in output
