@@ -16,8 +16,8 @@ import pytest
 from srcli.cli.main import group
 from srcli.errors import SrxError
 from srcli.models import find_entry
-from srcli.recipes.ablations import select_ablations
-from srcli.recipes.files import apply_overrides, load_recipe
+from srcli.recipes.ablations import load_ablations, select_ablations
+from srcli.recipes.files import apply_overrides, load_recipe, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -124,6 +124,19 @@ def test_every_command_is_understood(page):
 def test_mistakes_are_found(command, reason):
     (mistake,) = mistakes(f"Text.\n\n```\n{command}\n```\n")
     assert reason in mistake
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_recipes_and_ablations_of_the_pages_can_be_read(page, tmp_path):
+    for number, (_, language, body) in enumerate(
+        BLOCK.findall(page.read_text("utf-8"))
+    ):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(body, encoding="utf-8")
+        if language == "toml" and "[[stages]]" in body:
+            assert read_recipe(file).stages
+        elif language == "toml" and "[[ablation]]" in body:
+            assert load_ablations(file)
 
 
 def figures(text: str) -> set[str]:

@@ -167,9 +167,9 @@ data = option(
 )
 hold_out = option(
     "--hold-out",
-    metavar="NAME",
+    metavar="NAME|10%",
     multiple=True,
-    help="Photograph to validate on, or none; repeatable.",
+    help="Photograph to validate on (repeatable), a share, or none.",
 )
 published = option(
     "--published",

@@ -26,7 +26,7 @@ from srcli.errors import (
     as_failure_of,
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
-from srcli.files import write_json
+from srcli.files import file_state, write_json
 from srcli.inference.device import Precision, choose_device
 from srcli.machine import describe_machine, torch_threads
 from srcli.metrics.efficiency import (
@@ -290,10 +290,16 @@ def _data_digest(split: Split) -> str:
     parts = split.train, split.held_out
     lines = []
     for refs in parts:
-        lines += [f"{len(refs)}/{ref.name} {ref.path.stat().st_size}" for ref in refs]
+        lines += [f"{len(refs)}/{ref.name} {_size(ref.path)}" for ref in refs]
     for refs in parts:
-        lines += [f"{ref.lr} {ref.lr.stat().st_size}" for ref in refs if ref.lr]
+        lines += [f"{ref.lr} {_size(ref.lr)}" for ref in refs if ref.lr]
     return _digest(lines)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 for a broken link."""
+    size, _ = file_state(path) or (0, 0)
+    return size
 
 
 def _find_sets(
