@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -19,6 +22,7 @@ from srcli.layers.reparameterised import (
     ReparameterisedConv,
     TrainedWithBranches,
 )
+from srcli.layers.user_network import own_block
 
 
 class Quick(TrainedWithBranches):
@@ -34,6 +38,8 @@ class Quick(TrainedWithBranches):
     Args:
         channels: Of all maps; 12 or more for a bicubic start.
         depth: Convolutions between the first and the last one.
+        block: ``conv``, or a class of the user's own code in the place of all but the last
+            of these convolutions, which gets ``channels`` and maps them to as many.
         deployed: Plain convolutions, whatever branches they were folded from.
     """
 
@@ -47,16 +53,22 @@ class Quick(TrainedWithBranches):
         scale: int = 4,
         channels: int = 32,
         depth: int = 8,
+        block: str = "conv",
         deployed: bool = False,
     ) -> None:
         super().__init__(scale)
         self.head = conv(3, channels)
-        self.body = nn.ModuleList(
-            ReparameterisedConv(
-                channels=channels, pointwise=not deployed, identity=not deployed
-            )
-            for _ in range(depth)
+        unit = partial(
+            ReparameterisedConv,
+            channels=channels,
+            pointwise=not deployed,
+            identity=not deployed,
         )
+        make: Callable[..., nn.Module] = unit
+        if block != "conv":
+            make = partial(own_block, block, "conv", channels=channels)
+        self.body = nn.ModuleList(make() for _ in range(depth - 1))
+        self.body.append(unit())
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:

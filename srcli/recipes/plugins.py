@@ -50,7 +50,8 @@ what its tensors do not show."""
 
 def _match_model(model: str) -> re.Match[str] | None:
     """Match code, arguments and weights of a model; None for names and plain files."""
-    return _CODE.fullmatch(model) or _FILE_WITH_ARGUMENTS.fullmatch(model)
+    # the file first: its arguments may be code, such as a block
+    return _FILE_WITH_ARGUMENTS.fullmatch(model) or _CODE.fullmatch(model)
 
 
 def split_code(model: str) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.loading import load_model
-from srcli.models.storage import save_weights
+from srcli.models.storage import read_weights, save_weights
 from srcli.models.weights import WeightsInfo
 from srcli.recipes.plugins import NAMED_CODE, installed_plugins
 from tests.fixtures.pictures import size_of
@@ -622,3 +622,91 @@ def test_hints_after_a_failed_resume_name_commands_that_work(srx):
     refused = srx(f"{both} --budget 4", code=2).err
     (start,) = re.findall(r"--init \S+", refused)
     train(srx, f"--budget 1 {QUICK} {start}", out="new")
+
+
+BLOCK = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self, channels, ratio=2):
+        super().__init__()
+        wide = ratio * channels
+        layers = [nn.Conv2d(channels, wide, 1), nn.GELU(), nn.Conv2d(wide, channels, 1)]
+        self.net = nn.Sequential(*layers)
+    def forward(self, x):
+        return x + self.net(x)
+
+class All(Block):
+    multiple_of = 8
+    minimum = 16
+    def __init__(self, channels, group_width=0, slope=0, esa_channels=0, units=()):
+        given = {name: value for name, value in locals().items() if name[0] not in "_s"}
+        given |= {"slope": slope + (esa_channels > 0)}
+        super().__init__(channels)
+        open("given.txt", "w").write(" ".join(sorted(filter(given.get, given))))
+    def forward(self, x):
+        return super().forward(x.unflatten(3, (-1, 8)).flatten(3))
+"""
+SMALL_NETWORKS = {
+    "g-idrn": ("channels=16", "num_blocks=2", "num_groups=1"),
+    "rrlfn": ("channels=16", "num_blocks=2", "esa_channels=4"),
+    "quick": ("channels=16", "depth=3"),
+}
+GIVEN = {
+    "g-idrn": "channels group_width slope",
+    "rrlfn": "channels esa_channels slope units",
+    "quick": "channels",
+}
+
+
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_a_block_of_ones_own_stands_in_a_network_of_ours(srx, monkeypatch, name):
+    Path("blocks").mkdir()
+    Path("blocks/mine.py").write_text(BLOCK)
+    small = [f"--set network.{setting}" for setting in SMALL_NETWORKS[name]]
+    options = ["--budget 1", SMALL_BATCHES, *small]
+    rate = "--set stages.0.optimizer.learning_rate=1e-9"
+    block = "--set network.block=blocks/mine.py:Block(ratio=3)"
+    train(srx, *options, rate, block, network=f"{name}-muon")
+    info = read_weights(Path("run/last.safetensors")).info
+    assert info.network["block"] == "mine.py:Block(ratio=3)"
+    monkeypatch.setenv(NAMED_CODE, "")
+    refused = srx("upscale photo.png o.png -m run/last.safetensors", code=2).err
+    assert "mine.py:Block is code that only a file names" in refused
+    by_name = "-m blocks/mine.py:Block@run/last.safetensors"
+    by_setting = f"-m run/last.safetensors {block}"
+    srx("upscale photo.png first.png", *by_name.split(), code=0)
+    srx("upscale photo.png second.png", *by_setting.split(" ", 3), code=0)
+    first, second = (Image.open(f"{name}.png") for name in ("first", "second"))
+    assert first.tobytes() == second.tobytes()
+    results = json.loads(
+        srx(
+            f"eval {by_name} -m bicubic --data photos -s 2 --metrics psnr --no-cost --json -"
+        ).out
+    )
+    own, bicubic = (mean["psnr"] for mean in results["means"])
+    assert abs(own - bicubic) < 3  # it began as bicubic interpolation
+    train(
+        srx,
+        *options,
+        "--set network.block=blocks/mine.py:All",
+        network=f"{name}-muon",
+        out="b",
+    )
+    assert Path("given.txt").read_text() == GIVEN[name]
+    srx("upscale photo.png padded.png -m blocks/mine.py:All@b/last.safetensors", code=0)
+    assert size_of("padded.png") == (128, 96)
+
+
+def test_blocks_that_cannot_be_built_are_told_of_in_one_line(srx):
+    Path("mine.py").write_text(BLOCK)
+    for block, words in (
+        ("rfbd", "block must be one of g-idb, rfdb, or your own, FILE.py:CLASS"),
+        ("mine.py:Blok", "mine.py: has no class 'Blok' (did you mean Block?)"),
+        ("mine.py:Block(ratio='a')", "mine.py:Block: cannot be built (mine.py, line"),
+        ("mine.py:Block(rate=1)", "no option 'rate' in mine.py:Block"),
+    ):
+        setting = f"--set network.block={block}"
+        refused = train(srx, "--budget 1 -q", setting, network="g-idrn-muon", code=2)
+        assert words in refused.err
+        assert refused.err.count("\n") == 1
