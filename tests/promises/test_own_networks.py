@@ -689,7 +689,7 @@ def test_a_block_of_ones_own_stands_in_a_network_of_ours(srx, monkeypatch, name)
     train(
         srx,
         *options,
-        "--set network.block=blocks/mine.py:All",
+        "--set network.block=blocks/mine.py:All --set stages.0.patch=16",
         network=f"{name}-muon",
         out="b",
     )

@@ -232,12 +232,14 @@ class AblationResult:
         """Lines that tell the failures."""
         lines = []
         for result in self.variants:
-            name = result.variant.name
+            parts: dict[str, list[str]] = {}
             if result.cost_failure:
-                lines.append(f"{name}, costs: {result.cost_failure}")
+                parts[result.cost_failure] = ["costs"]
             for seed in result.seeds:
                 if seed.failure:
-                    lines.append(f"{name}, seed {seed.seed}: {seed.failure}")
+                    parts.setdefault(seed.failure, []).append(f"seed {seed.seed}")
+            for reason, failed in parts.items():
+                lines.append(f"{result.variant.name}, {', '.join(failed)}: {reason}")
         return lines
 
 
