@@ -112,10 +112,12 @@ def command(
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
+    from srcli.evaluation.scores import split_labels
     from srcli.models.loading import default_scale
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
 
     targets = result_targets(json=json_file, markdown=markdown_file)
+    models, labels = split_labels(models)
     models = with_settings(models, network_settings)
     settings = BenchOptions(
         scales=scales or (default_scale(models),),
@@ -123,6 +125,6 @@ def command(
         **engine_options,
     )
     with Console(quiet=quiet, verbose=verbose) as console:
-        result = bench(models or ("g-idrn",), settings, progress=console)
+        result = bench(models or ("g-idrn",), settings, labels=labels, progress=console)
     report = bench_report(result)
     show_results(report, result, targets, quiet=quiet, markdown_blocks=report)

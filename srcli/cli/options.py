@@ -137,7 +137,8 @@ models = option(
     shell_complete=complete_models,
     metavar="NAME|FILE",
     multiple=True,
-    help="Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]",
+    help="Name, weights file or FILE.py:CLASS@FILE, perhaps with a LABEL= before it; "
+    "repeatable. [default: g-idrn]",
 )
 value_range = option(
     "--value-range",
@@ -189,6 +190,12 @@ markdown_file = option(
     "markdown_file",
     metavar="FILE",
     help="Write the tables as Markdown; '-' is standard output.",
+)
+latex_file = option(
+    "--latex",
+    "latex_file",
+    metavar="FILE",
+    help="Write a table for a paper (LaTeX, booktabs); '-' is standard output.",
 )
 device = option(
     "--device",

@@ -143,17 +143,19 @@ def bench(
     models: Sequence[str],
     options: BenchOptions | None = None,
     *,
+    labels: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> BenchResult:
     """Measure models side by side.
 
-    Models are names of ``srx models`` or weights files; repeated ones run once.
+    Models are names of ``srx models`` or weights files, perhaps with ``labels``; repeated
+    ones run once.
     InferenceError if a picture does not fit into memory, other SrxErrors if models and
     options make no sense here.
     """
     options = options or BenchOptions()
     progress = progress or Progress()
-    labels = label_models(models)
+    label_of = label_models(models, labels)
     load = load_average()
     device = choose_device(options.device)
     scales = dict.fromkeys(options.scales)
@@ -164,7 +166,7 @@ def bench(
         torch_threads(options.threads),
         closing(progress.task("timing", unit="pictures")) as task,
     ):
-        for scale, (model, label) in product(scales, labels.items()):
+        for scale, (model, label) in product(scales, label_of.items()):
             task.describe(f"{label} x{scale}")
             network = _load_network(model, scale, options.value_range, progress)
             for case in make_cases(model, label, network, options):

@@ -40,7 +40,7 @@ NAMED_CODE = "SRX_NAMED_CODE"
 _NAMED: list[str] = []
 """Code that was named in a user's own process."""
 _CODE = re.compile(
-    r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)"
+    r"((?:[^\0-\x1f]+?\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)"
     r"(\(.*?\))?(?:@(.+))?"
 )
 _FILE_WITH_ARGUMENTS = re.compile(r"()(\([^\W\d].*?\))@(.+)")

@@ -359,8 +359,12 @@ def test_own_blocks_and_networks_stand_beside_ours_and_a_broken_one_stops_none(
     words = "mine.py:Block is code that only a file names.*--set model=mine.py:Block"
     assert re.search(f"blocks: mine, costs, seed 0: {words}", unnamed.err)
     named = "--set network.block=mine.py:Block --set model=mine.py:Net"
-    result = srx(*command, small, named, "--json named.json", code=1)
-    assert "blocks: broken, costs, seed 0: model g-idrn: num_blocks=2" in result.err
+    targets = "--json named.json --latex paper.tex --seeds 2"
+    result = srx(*command, small, named, targets, code=1)
+    assert (
+        "blocks: broken, costs, seed 0, seed 1: model g-idrn: num_blocks=2"
+        in result.err
+    )
     for file, trained in (
         ("unnamed.json", {"g-idb"}),
         ("named.json", {"g-idb", "mine", "net"}),
@@ -372,7 +376,13 @@ def test_own_blocks_and_networks_stand_beside_ours_and_a_broken_one_stops_none(
                 with_scores.add(variant["variant"]["name"])
         assert with_scores == trained
         assert "model=mine.py:Net" not in found["conditions"]["overrides"]
-    assert "1 of 3 trainings are there already" in result.err
+    table = Path("paper.tex").read_text()
+    assert table.count(r"$\pm$") == 6  # PSNR and SSIM of three variants, two seeds
+    assert r"broken & -- & -- & -- & -- \\" in table
+    assert r"\underline{" in table
+    assert r"\usepackage" not in table
+    assert "Is my block better?" in table
+    assert "1 of 6 trainings are there already" in result.err
 
 
 def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):

@@ -14,12 +14,14 @@ from srcli.pipelines.ablate.results import (
     PRINTED_SHARE,
     AblationResult,
     Difference,
+    ScoredMetric,
     VariantResult,
     is_printed,
     sets_of,
 )
 from srcli.recipes.ablations import Ablation, changes_text
 from srcli.report.costs import MACS_NOTE, work_text
+from srcli.report.latex import Measure, Method, Score, latex_table
 from srcli.report.table import (
     NOTHING,
     Cell,
@@ -31,10 +33,12 @@ from srcli.report.table import (
     make_table,
     number,
     plural,
+    short,
 )
 from srcli.training.budget import parse_budget
 
 MIB = 2**20
+SCORED: tuple[ScoredMetric, ...] = ("psnr", "ssim")
 LEAST_DIGITS = 2
 """Fewest digits of printed decibels, where those at hand happen to end on zeros."""
 
@@ -276,6 +280,29 @@ def _iterations(variant: VariantResult) -> str | None:
     if min(counts) == max(counts):
         return str(counts[0])
     return f"{min(counts)}–{max(counts)}"
+
+
+def paper_tables(results: Sequence[AblationResult]) -> str:
+    """Return a table for a paper of each ablation, as LaTeX."""
+    measures = [Measure(METRICS[name].heading, METRICS[name].digits) for name in SCORED]
+    tables = []
+    for result in results:
+        sets = result.conditions.sets
+        methods = []
+        for variant in result.variants:
+            scores = {}
+            for dataset, name in product(sets, SCORED):
+                if means := variant.means(dataset, name):
+                    deviation = stdev(means) if len(means) > 1 else None
+                    key = (dataset, METRICS[name].heading)
+                    scores[key] = Score(fmean(means), deviation)
+            costs: tuple[str | None, str | None] = (None, None)
+            if cost := variant.cost:
+                costs = short(cost.parameters), work_text(cost.macs, cost.products)
+            methods.append(Method(variant.variant.name, *costs, scores))
+        caption = " ".join([result.ablation.question, *conditions(result)[:2]])
+        tables.append(latex_table(methods, sets, measures, caption=caption))
+    return "\n".join(tables)
 
 
 def conditions(result: AblationResult) -> list[str]:

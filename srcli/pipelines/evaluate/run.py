@@ -160,6 +160,7 @@ def evaluate(
     *,
     scales: Sequence[int] = (4,),
     options: EvalOptions | None = None,
+    labels: Sequence[str] = (),
     on_picture: Sequence[Callable[[ScoredPicture], None]] = (),
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -170,19 +171,20 @@ def evaluate(
 
     Models are names of ``srx models``, weights files, or folders of SR pictures that
     other programs made, matched with the sets' by their names; the others are compared
-    with the first. Sets are as ``find_set`` takes them. ``on_picture`` are called with
-    every picture after all models have enlarged it.
+    with the first. ``labels`` are their names in tables; empty ones are chosen. Sets are
+    as ``find_set`` takes them. ``on_picture`` are called with every picture after all
+    models have enlarged it.
     """
     options = options or EvalOptions()
     if options.precision == "auto":
         options = replace(options, precision="fp32")
     progress = progress or Progress()
-    labels = label_models(models)
-    to_load, folders = _tell_folders_apart(labels)
+    label_of = label_models(models, labels)
+    to_load, folders = _tell_folders_apart(label_of)
     sets = _find_sets(datasets, scales, options, progress)
     result = Evaluation(
         scales=tuple(scales),
-        models=tuple(labels.values()),
+        models=tuple(label_of.values()),
         protocol=options.rules,
         metrics=options.metrics,
         chain=options.describe(_lr_origins(sets, options)),
@@ -190,7 +192,7 @@ def evaluate(
     device = choose_device(options.device)  # refuse a wrong one before anything is read
     network_names = set()
     total = sum(pictures.size for _, pictures in sets)
-    must_load = len(labels) == len(scales) == 1
+    must_load = len(label_of) == len(scales) == 1
     with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
             networks = _load_networks(
