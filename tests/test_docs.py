@@ -184,7 +184,15 @@ def missing(shown: str, printed: str) -> list[str]:
 
 @pytest.mark.posix
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["photographer", "surveyor", "researcher"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tutorials/photographer",
+        "tutorials/surveyor",
+        "tutorials/researcher",
+        "guides/own-block",
+    ],
+)
 def test_tutorials_run_from_top_to_bottom(name, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -192,9 +200,7 @@ def test_tutorials_run_from_top_to_bottom(name, tmp_path):
     environment.pop("SRX_DATA", None)
     programs = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     printed = ""
-    for _, language, body in BLOCK.findall(
-        (DOCS / "tutorials" / f"{name}.md").read_text("utf-8")
-    ):
+    for _, language, body in BLOCK.findall((DOCS / f"{name}.md").read_text("utf-8")):
         if language in programs:
             result = subprocess.run(
                 [*programs[language], body],

@@ -98,7 +98,7 @@ class UserNetwork(Network):
         self.network.eval()
         side = self.padded(PROBED_SIDE)
         x = torch.full((1, self.input_channels, side, 2 * side), 0.5)
-        needs = "its class says what it needs by colour, minimum and multiple_of"
+        needs = "its needs are attributes of its class: colour, minimum, multiple_of"
         with torch.no_grad(), plugin_errors(f"{self.origin} ({needs}): fails"):
             out = self._enlarge(x)
         self.network.train(training)

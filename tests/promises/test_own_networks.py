@@ -525,7 +525,7 @@ def test_one_that_needs_larger_pictures_is_told_how_to_say_so(srx):
     call = "assert len(x[0, 0]) > 199\n        return"
     Path("mynet.py").write_text(SMALL.replace("return", call))
     refused = srx("bench -m mynet.py:Net -s 2 --size 16x16", code=2).err
-    assert "its class says what it needs by colour, minimum and multiple_of" in refused
+    assert "its needs are attributes of its class: colour, minimum, multiple_of" in refused
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")

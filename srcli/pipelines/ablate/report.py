@@ -300,7 +300,10 @@ def paper_tables(results: Sequence[AblationResult]) -> str:
             if cost := variant.cost:
                 costs = short(cost.parameters), work_text(cost.macs, cost.products)
             methods.append(Method(variant.variant.name, *costs, scores))
-        caption = " ".join([result.ablation.question, *conditions(result)[:2]])
+        caption = result.ablation.question
+        for line in conditions(result):
+            if line.startswith(("Budget", "Measured")):
+                caption += f" {line}."
         tables.append(latex_table(methods, sets, measures, caption=caption))
     return "\n".join(tables)
 
