@@ -112,9 +112,9 @@ def command(
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
-    from srcli.evaluation.scores import split_labels
     from srcli.models.loading import default_scale
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
+    from srcli.pipelines.labels import split_labels
 
     targets = result_targets(json=json_file, markdown=markdown_file)
     models, labels = split_labels(models)

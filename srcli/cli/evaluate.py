@@ -174,11 +174,11 @@ def command(
     and compared with the originals. Every table names its protocol.
     """
     from srcli.data.by_gdal import write_png
-    from srcli.evaluation.scores import split_labels
     from srcli.models.loading import default_scale
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.options import EvalOptions
     from srcli.pipelines.evaluate.run import evaluate
+    from srcli.pipelines.labels import split_labels
 
     targets = result_targets(
         json=json_file,

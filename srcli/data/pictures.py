@@ -10,14 +10,13 @@ import hashlib
 import io
 import re
 import struct
-import tomllib
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,8 +34,9 @@ from srcli.data.by_gdal import (
     read_by_gdal,
 )
 from srcli.errors import DataError, SrxError, as_failure_of
-from srcli.files import read_input, shipped_text
+from srcli.files import read_input
 from srcli.imaging.pixels.arrays import Array, upright
+from srcli.packed import why_unreadable
 from srcli.threads import hold_setting, read_ahead, warnings_collected
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
             elif (
                 file == path
                 or (file.is_file() and _is_picture(file))
-                or (not file.name.startswith(".") and _why_unreadable(file))
+                or (not file.name.startswith(".") and why_unreadable(file))
             ):
                 # what cannot be read is told of when it is its turn
                 refs.append(PictureRef(path=file))
@@ -142,24 +142,6 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
 def _is_picture(path: Path) -> bool:
     # Archives made on a Mac carry a hidden "._name.jpg" beside every picture.
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def _why_unreadable(path: Path) -> str:
-    """Say what a broken link needs, or a file in which pictures are packed; else nothing."""
-    if path.is_symlink() and not path.exists():
-        return f"a broken link to {path.readlink()}; fetch that, or remove it"
-    for kind, entry in _packed().items():
-        if path.name.lower().endswith(tuple(entry["suffixes"])):
-            command = entry["command"].replace("{folder}", str(path.parent))
-            command = command.replace("{path}", str(path))
-            return f"pictures packed as {kind}; unpack them: {command}"
-    return ""
-
-
-@cache
-def _packed() -> dict[str, dict[str, Any]]:
-    """Return the table of files that pack many pictures, by their kinds."""
-    return tomllib.loads(shipped_text("packed.toml", "srcli.data"))
 
 
 def _members(path: Path) -> list[PictureRef]:
@@ -289,7 +271,7 @@ def decode(
     def read() -> RgbPixels:
         return decode_picture(ref, zips, most_pixels).rgb
 
-    if reason := _why_unreadable(ref.path):
+    if reason := why_unreadable(ref.path):
         raise DataError(f"{ref}: {reason}")
     if cache is None:
         return read()

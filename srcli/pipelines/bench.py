@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from srcli.errors import ModelError
 from srcli.evaluation.pairs import real_picture
-from srcli.evaluation.scores import label_models
 from srcli.inference.device import (
     EngineOptions,
     Precision,
@@ -30,6 +29,7 @@ from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales
+from srcli.pipelines.labels import label_models
 from srcli.ports import Progress, Task, TileGrid
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs

@@ -369,13 +369,13 @@ def test_own_blocks_and_networks_stand_beside_ours_and_a_broken_one_stops_none(
         ("unnamed.json", {"g-idb"}),
         ("named.json", {"g-idb", "mine", "net"}),
     ):
-        (found,) = json.loads(Path(file).read_text())
+        (ablation,) = json.loads(Path(file).read_text())
         with_scores = set()
-        for variant in found["variants"]:
+        for variant in ablation["variants"]:
             if variant["seeds"][0]["scores"]:
                 with_scores.add(variant["variant"]["name"])
         assert with_scores == trained
-        assert "model=mine.py:Net" not in found["conditions"]["overrides"]
+        assert "model=mine.py:Net" not in ablation["conditions"]["overrides"]
     table = Path("paper.tex").read_text()
     assert table.count(r"$\pm$") == 6  # PSNR and SSIM of three variants, two seeds
     assert r"broken & -- & -- & -- & -- \\" in table

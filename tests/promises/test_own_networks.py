@@ -525,7 +525,9 @@ def test_one_that_needs_larger_pictures_is_told_how_to_say_so(srx):
     call = "assert len(x[0, 0]) > 199\n        return"
     Path("mynet.py").write_text(SMALL.replace("return", call))
     refused = srx("bench -m mynet.py:Net -s 2 --size 16x16", code=2).err
-    assert "its needs are attributes of its class: colour, minimum, multiple_of" in refused
+    assert (
+        "its needs are attributes of its class: colour, minimum, multiple_of" in refused
+    )
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
@@ -612,7 +614,8 @@ def test_hints_after_a_failed_resume_name_commands_that_work(srx):
         os.environ[NAMED_CODE] = ""
         refused = srx(command, code=2).err
         os.environ[NAMED_CODE] = ""
-        return re.search(r"srx (train \S+ --resume) (run|RUN)\b", refused)[1] + " run"
+        (command,) = re.findall(r"srx (train \S+ --resume) (?:run|RUN)\b", refused)
+        return f"{command} run"
 
     first = hint("train --resume run --budget 2")
     both = hint(f"{first} --budget 2")
@@ -669,6 +672,7 @@ def test_a_block_of_ones_own_stands_in_a_network_of_ours(srx, monkeypatch, name)
     block = "--set network.block=blocks/mine.py:Block(ratio=3)"
     train(srx, *options, rate, block, network=f"{name}-muon")
     info = read_weights(Path("run/last.safetensors")).info
+    assert info
     assert info.network["block"] == "mine.py:Block(ratio=3)"
     monkeypatch.setenv(NAMED_CODE, "")
     refused = srx("upscale photo.png o.png -m run/last.safetensors", code=2).err

@@ -25,7 +25,7 @@ from srcli.evaluation.pairs import (
     read_picture,
     warn_of_foreign_lr,
 )
-from srcli.evaluation.scores import Evaluation, Failure, label_models
+from srcli.evaluation.scores import Evaluation, Failure
 from srcli.evaluation.sets import (
     BUILT_IN,
     Match,
@@ -45,6 +45,7 @@ from srcli.models import MODELS, name_of
 from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
+from srcli.pipelines.labels import label_models
 from srcli.ports import Progress
 from srcli.recipes.plugins import plugin_errors
 from srcli.recipes.published import published_costs, published_rows

@@ -12,7 +12,6 @@ from PIL import Image
 
 import srcli
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.scores import label_models
 from srcli.imaging.pixels.resize import downscale, resize
 from srcli.metrics.registry import METRICS, Metric
 from srcli.models.ddsr import DDSR
@@ -20,6 +19,7 @@ from srcli.models.storage import save_weights
 from srcli.models.weights import WeightsInfo, weights_path
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.labels import label_models
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
 
@@ -141,8 +141,8 @@ def test_labels_that_are_given_stand_in_every_table(srx, folder, tmp_path):
     file = tmp_path / "best.safetensors"
     command = ["eval -s 2 --metrics psnr", "--data", folder, "-m", "bicubic"]
     command += ["-m", f"ours & theirs={file}", "-m", "q_2=quick"]
-    found = srx(*command, "--json -", code=0)
-    models = [mean["model"] for mean in json.loads(found.out)["means"]]
+    plain = srx(*command, "--json -", code=0).out
+    models = [mean["model"] for mean in json.loads(plain)["means"]]
     assert models == ["bicubic", "ours & theirs", "q_2"]
     table = srx(*command, "--latex -", code=0).out
     for words in (

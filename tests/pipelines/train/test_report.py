@@ -10,6 +10,7 @@ from typing import Any
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcli.pipelines.train import report
+from srcli.pipelines.train.pictures import ProgressPictures
 from srcli.training.folder import RunFolder, append_log_entry
 
 COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
@@ -60,7 +61,7 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(
     assert "per_second" not in text
 
 
-class Pictures:
+class Pictures(ProgressPictures):
     """Stands in for the pictures of a training: its GIF, and what bicubic reaches."""
 
     def __init__(self, file) -> None:
