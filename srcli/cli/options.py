@@ -137,8 +137,7 @@ models = option(
     shell_complete=complete_models,
     metavar="NAME|FILE",
     multiple=True,
-    help="Name, weights file or FILE.py:CLASS@FILE, perhaps with a LABEL= before it; "
-    "repeatable. [default: g-idrn]",
+    help="[LABEL=]name, weights file or FILE.py:CLASS@FILE. [default: g-idrn]",
 )
 value_range = option(
     "--value-range",

@@ -195,16 +195,14 @@ def load_code(name: str, group: str) -> Any:  # noqa: ANN401
 def _import_class(code: str) -> Any:  # noqa: ANN401
     """Import a class from a file, which becomes a module of its own name, or from a module."""
     where, _, name = code.rpartition(":")
-    load: Callable[[str], ModuleType] = _run_file
     advice = ""
     if not where.endswith(".py"):
-        load = import_module
         advice = (
             f"; install its package, or write 'from MODULE import {name}' into a file of "
             f"yours and name FILE.py:{name}"
         )
     with plugin_errors(f"{where}: cannot be imported{advice}"):
-        module = load(where)
+        module = import_module(where) if advice else _run_file(where)
     factory = getattr(module, name, None)
     if not callable(factory):
         raise ModelError(

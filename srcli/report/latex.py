@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Protocol
 
 from srcli.report.table import NOTHING, number, printable
 
@@ -18,23 +20,20 @@ _SPECIAL = {
 """Characters that LaTeX takes for something else."""
 
 
-@dataclass(frozen=True)
-class Score:
-    """A mean in one column, and its standard deviation over seeds."""
+class Measure(Protocol):
+    """What a column shows; metrics are such."""
 
-    mean: float
-    deviation: float | None = None
-    """None for a single training."""
+    @property
+    def heading(self) -> str:
+        """Of the column."""
 
+    @property
+    def digits(self) -> int:
+        """Behind the point."""
 
-@dataclass(frozen=True)
-class Measure:
-    """What a column shows."""
-
-    heading: str
-    digits: int
-    lowest: bool = False
-    """The lowest value is the best one."""
+    @property
+    def lower_is_better(self) -> bool:
+        """The lowest value is the best one."""
 
 
 @dataclass(frozen=True)
@@ -44,36 +43,35 @@ class Method:
     name: str
     parameters: str | None = None
     macs: str | None = None
-    scores: Mapping[tuple[str, str], Score] = field(default_factory=dict)
-    """By set and heading."""
+    means: Mapping[tuple[str, str], Sequence[float]] = field(default_factory=dict)
+    """By set and name of a metric: of each training one, over the pictures of the set."""
 
 
 def latex_table(
     methods: Sequence[Method],
     sets: Sequence[str],
-    measures: Sequence[Measure],
-    *,
+    metrics: Mapping[str, Measure],
     caption: str,
 ) -> str:
     """Return a table for a paper, which the package booktabs draws."""
-    groups = [(dataset, measure) for dataset in sets for measure in measures]
+    span = len(metrics)
     heads = ["", "", ""]
     rules = []
-    for place, dataset in enumerate(sets):
-        span = len(measures)
-        heads.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(dataset)}}}")
-        first = 4 + place * span
-        rules.append(rf"\cmidrule(lr){{{first}-{first + span - 1}}}")
     headings = ["Method", "Params", "MACs"]
-    columns = {}
-    for dataset, measure in groups:
-        headings.append(measure.heading)
-        columns[dataset, measure.heading] = _column(methods, dataset, measure)
+    columns = []
+    for dataset in sets:
+        heads.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(dataset)}}}")
+        first = len(headings) + 1
+        rules.append(rf"\cmidrule(lr){{{first}-{first + span - 1}}}")
+        for name, metric in metrics.items():
+            headings.append(metric.heading)
+            means = [method.means.get((dataset, name), ()) for method in methods]
+            columns.append(_column(means, metric))
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(caption)}}}",
-        rf"\begin{{tabular}}{{lrr{'r' * len(groups)}}}",
+        rf"\begin{{tabular}}{{lrr{'r' * len(columns)}}}",
         r"\toprule",
     ]
     if sets:
@@ -82,31 +80,31 @@ def latex_table(
     for number_of_row, method in enumerate(methods):
         cells = [method.name, method.parameters or NOTHING, method.macs or NOTHING]
         cells = list(map(escape, cells))
-        for column in columns.values():
+        for column in columns:
             cells.append(column[number_of_row])
         lines.append(_line(cells))
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
 
 
-def _column(methods: Sequence[Method], dataset: str, measure: Measure) -> list[str]:
+def _column(means_of_rows: Sequence[Sequence[float]], metric: Measure) -> list[str]:
     """Return the cells of a column: the best is bold, the second underlined, by their digits."""
-    scores = [method.scores.get((dataset, measure.heading)) for method in methods]
-    values = {round(score.mean, measure.digits) for score in scores if score}
-    order = sorted(values, reverse=not measure.lowest)
+    digits = metric.digits
+    values = {round(fmean(means), digits) for means in means_of_rows if means}
+    order = sorted(values, reverse=not metric.lower_is_better)
     cells = []
-    for score in scores:
-        if score is None:
+    for means in means_of_rows:
+        if not means:
             cells.append(escape(NOTHING))
             continue
-        text = number(score.mean, measure.digits)
-        place = order.index(round(score.mean, measure.digits))
+        text = number(fmean(means), digits)
+        place = order.index(round(fmean(means), digits))
         if len(order) > 1 and place == 0:
             text = rf"\textbf{{{text}}}"
-        elif len(methods) > 2 and place == 1:
+        elif len(means_of_rows) > 2 and place == 1:
             text = rf"\underline{{{text}}}"
-        if score.deviation is not None:
-            text += rf" $\pm$ {number(score.deviation, measure.digits)}"
+        if len(means) > 1:
+            text += rf" $\pm$ {number(stdev(means), digits)}"
         cells.append(text)
     return cells
 

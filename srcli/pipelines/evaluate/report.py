@@ -23,7 +23,7 @@ from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.metrics.registry import METRICS
 from srcli.recipes.published import PublishedRow, name_key
 from srcli.report.costs import cost_tables, cost_texts
-from srcli.report.latex import Measure, Method, Score, latex_table
+from srcli.report.latex import Method, latex_table
 from srcli.report.page import draw_sheet, image_uri, render_page
 from srcli.report.pictures import repeat_pixels
 from srcli.report.table import (
@@ -130,30 +130,26 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
 
 def paper_tables(evaluation: Evaluation) -> str:
     """Return a table for a paper at each scale, as LaTeX."""
-    measures = []
-    for name in evaluation.metrics:
-        metric = METRICS[name]
-        measures.append(
-            Measure(metric.heading, metric.digits, lowest=metric.lower_is_better)
-        )
     tables = []
+    metrics = {name: METRICS[name] for name in evaluation.metrics}
     for scale in evaluation.scales:
         costs = {}
         for cost in evaluation.costs:
             if cost["scale"] == scale:
                 costs[cost["model"]] = cost
+        means: dict[str, dict[tuple[str, str], list[float]]] = {}
+        for mean in evaluation.means(scale):
+            if mean["pictures"] == mean["of"]:
+                for metric, value in mean["values"].items():
+                    values = means.setdefault(mean["model"], {})
+                    values[mean["dataset"], metric] = [value]
         methods = []
         for model in evaluation.models:
-            scores = {}
-            for mean in evaluation.means(scale):
-                if mean["model"] == model and mean["pictures"] == mean["of"]:
-                    for name, value in mean["values"].items():
-                        key = (mean["dataset"], METRICS[name].heading)
-                        scores[key] = Score(value)
-            methods.append(Method(model, *cost_texts(costs.get(model)), scores))
+            texts = cost_texts(costs.get(model))
+            methods.append(Method(model, *texts, means.get(model, {})))
         caption = f"x{scale}; {evaluation.chain}"
         sets = evaluation.sets(scale)
-        tables.append(latex_table(methods, sets, measures, caption=caption))
+        tables.append(latex_table(methods, sets, metrics, caption))
     return "\n".join(tables)
 
 
