@@ -198,8 +198,8 @@ def _import_class(code: str) -> Any:  # noqa: ANN401
     advice = ""
     if not where.endswith(".py"):
         advice = (
-            f"; install its package, or write 'from MODULE import {name}' into a file of "
-            f"yours and name FILE.py:{name}"
+            f"; install its package, or write 'from {where} import {name}' into a file "
+            f"of yours and name FILE.py:{name}"
         )
     with plugin_errors(f"{where}: cannot be imported{advice}"):
         module = import_module(where) if advice else _run_file(where)

@@ -184,7 +184,7 @@ def test_networks_and_losses_of_packages_are_named_by_module_and_class(srx, work
         setting = f"--set stages.0.losses={losses}"
         refused = train(srx, setting, network=network, out="new", code=2).err
         assert f"{missing}: cannot be imported; install its package, or" in refused
-        assert "into a file of yours and name FILE.py:" in refused
+        assert f"'from {missing} import " in refused
 
 
 NEEDY = """
