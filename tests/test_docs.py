@@ -16,8 +16,8 @@ import pytest
 from srcli.cli.main import group
 from srcli.errors import SrxError
 from srcli.models import find_entry
-from srcli.recipes.ablations import select_ablations
-from srcli.recipes.files import apply_overrides, load_recipe
+from srcli.recipes.ablations import load_ablations, select_ablations
+from srcli.recipes.files import apply_overrides, load_recipe, read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -126,6 +126,19 @@ def test_mistakes_are_found(command, reason):
     assert reason in mistake
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_recipes_and_ablations_of_the_pages_can_be_read(page, tmp_path):
+    for number, (_, language, body) in enumerate(
+        BLOCK.findall(page.read_text("utf-8"))
+    ):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(body, encoding="utf-8")
+        if language == "toml" and "[[stages]]" in body:
+            assert read_recipe(file).stages
+        elif language == "toml" and "[[ablation]]" in body:
+            assert load_ablations(file)
+
+
 def figures(text: str) -> set[str]:
     return set(re.findall(r"\d+\.\d+", text))
 
@@ -171,7 +184,15 @@ def missing(shown: str, printed: str) -> list[str]:
 
 @pytest.mark.posix
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["photographer", "surveyor", "researcher"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tutorials/photographer",
+        "tutorials/surveyor",
+        "tutorials/researcher",
+        "guides/own-block",
+    ],
+)
 def test_tutorials_run_from_top_to_bottom(name, tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -179,9 +200,7 @@ def test_tutorials_run_from_top_to_bottom(name, tmp_path):
     environment.pop("SRX_DATA", None)
     programs = {"sh": ["bash", "-euc"], "python": [sys.executable, "-c"]}
     printed = ""
-    for _, language, body in BLOCK.findall(
-        (DOCS / "tutorials" / f"{name}.md").read_text("utf-8")
-    ):
+    for _, language, body in BLOCK.findall((DOCS / f"{name}.md").read_text("utf-8")):
         if language in programs:
             result = subprocess.run(
                 [*programs[language], body],

@@ -36,7 +36,7 @@ Examples:
   srx ablate run g-idrn/anrb-pooling --no-train      without training
   srx ablate run ddsr/depth --data photos/ --budget 5000 --seeds 3
   srx ablate run my.toml --data photos/ --budget 20m --processes 2
-  srx ablate show --markdown ablations.md
+  srx ablate show --markdown ablations.md --latex tables.tex
 """
 RUN_EXAMPLES = """
 \b
@@ -115,6 +115,7 @@ def list_command(json_file: str | None) -> None:
 @heading("Results")
 @out
 @markdown
+@options.latex_file
 @options.json_file
 @heading("Messages")
 @flag("-q", "--quiet", help="Print no tables.")
@@ -123,6 +124,7 @@ def show_command(
     names: tuple[str, ...],
     out: Path,
     markdown: str | None,
+    latex_file: str | None,
     json_file: str | None,
     quiet: bool,
 ) -> None:
@@ -135,7 +137,7 @@ def show_command(
     from srcli.pipelines.ablate.results import read_result, stored_names
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
-    targets = result_targets(json=json_file, markdown=markdown)
+    targets = result_targets(json=json_file, markdown=markdown, latex=latex_file)
     stored = stored_names(out)
     # results may be of an ablation in a file, which may be gone: these need no definition
     ablations = select_ablations([name for name in names if name not in stored])
@@ -197,6 +199,7 @@ def show_command(
 @heading("Results")
 @out
 @markdown
+@options.latex_file
 @options.json_file
 @heading("Device and speed")
 @option(
@@ -228,6 +231,7 @@ def run_command(
     sets: tuple[str, ...],
     json_file: str | None,
     markdown: str | None,
+    latex_file: str | None,
     quiet: bool,
     verbose: bool,
     **training: Any,
@@ -241,7 +245,7 @@ def run_command(
     from srcli.pipelines.executors import choose_executor
     from srcli.recipes.ablations import select_ablations
 
-    targets = result_targets(json=json_file, markdown=markdown)
+    targets = result_targets(json=json_file, markdown=markdown, latex=latex_file)
     ablations = select_ablations(names)
     runner, device = choose_executor(
         device, executor, processes=processes, threads=threads
@@ -277,11 +281,11 @@ def _show_report(
     quiet: bool,
     not_run: Sequence[Ablation] = (),
 ) -> None:
-    """Print results, unless quiet, and write them to the files of ``--json`` and ``--markdown``.
+    """Print results, unless quiet, and write them to the files of the options.
 
     JSON has the ablations that were not run, too.
     """
-    from srcli.pipelines.ablate.report import report
+    from srcli.pipelines.ablate.report import paper_tables, report
     from srcli.pipelines.ablate.results import judge
 
     judged = judge(results)
@@ -293,4 +297,5 @@ def _show_report(
         targets,
         quiet=quiet,
         markdown_blocks=["Made by srx ablate.", *blocks],
+        make_latex=lambda: paper_tables(judged),
     )

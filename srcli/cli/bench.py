@@ -119,7 +119,10 @@ def command(
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
+    from srcli.pipelines.labels import split_labels
+
     targets = result_targets(json=json_file, markdown=markdown_file)
+    models, labels = split_labels(models)
     models = with_settings(models, network_settings)
     if faithful:
         from srcli.inference.device import EngineOptions
@@ -144,6 +147,6 @@ def command(
         **engine_options,
     )
     with Console(quiet=quiet, verbose=verbose) as console:
-        result = bench(models or ("g-idrn",), settings, progress=console)
+        result = bench(models or ("g-idrn",), settings, labels=labels, progress=console)
     report = bench_report(result)
     show_results(report, result, targets, quiet=quiet, markdown_blocks=report)

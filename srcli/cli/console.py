@@ -354,11 +354,13 @@ def show_results(
     *,
     quiet: bool,
     markdown_blocks: Iterable[Table | str] = (),
+    make_latex: Callable[[], str] = str,
     make_html: Callable[[], str] = str,
 ) -> None:
     """Print a result, unless quiet, and write it to the file of each option that was given.
 
-    ``json_value`` is for ``--json``, ``markdown_blocks`` for Markdown, ``make_html`` returns HTML.
+    ``json_value`` is for ``--json``, ``markdown_blocks`` for Markdown, ``make_latex``
+    and ``make_html`` return those.
     """
     if not quiet:
         print_blocks(blocks, to_stderr="-" in targets.values())
@@ -366,6 +368,8 @@ def show_results(
         write_text(targets["--json"], json_text(json_value))
     if "--markdown" in targets:
         write_text(targets["--markdown"], markdown(markdown_blocks))
+    if "--latex" in targets:
+        write_text(targets["--latex"], make_latex())
     if "--html" in targets:
         write_text(targets["--html"], make_html())
 

@@ -45,6 +45,7 @@ Examples:
   srx eval --sr other_x4/ --hr hr/ -s 4           SR of another program
   srx eval -m bicubic -s 4 --data Set5 --chain luma-float
   srx eval -m g-idrn --data Set14 --figure crops.png
+  srx eval -m ours=runs/mine/best.safetensors -m g-idrn --latex t.tex
 
 A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K, EDSR
 and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
@@ -130,6 +131,7 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
 @heading("Results")
 @options.json_file
 @options.markdown_file
+@options.latex_file
 @option(
     "--html",
     type=FILE,
@@ -159,6 +161,7 @@ def command(
     figure: Path | None,
     json_file: str | None,
     markdown_file: str | None,
+    latex_file: str | None,
     back_project: bool,
     no_cost: bool,
     quiet: bool,
@@ -175,13 +178,19 @@ def command(
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.options import EvalOptions
     from srcli.pipelines.evaluate.run import evaluate
+    from srcli.pipelines.labels import split_labels
 
     targets = result_targets(
-        json=json_file, markdown=markdown_file, html=html, figure=figure
+        json=json_file,
+        markdown=markdown_file,
+        latex=latex_file,
+        html=html,
+        figure=figure,
     )
     settings = EvalOptions(
         back_project="bicubic" if back_project else "", costs=not no_cost, **measurement
     )
+    models, labels = split_labels(models)
     models = with_settings(models, network_settings)
     names = [*models, *_sr_folders_as_models(sr_folders, datasets)] or ["g-idrn"]
     comparisons = []
@@ -198,6 +207,7 @@ def command(
             datasets or ("built-in",),
             scales=list(dict.fromkeys(scales)) or [default_scale(names)],
             options=settings,
+            labels=labels,
             on_picture=on_picture,
             progress=console,
         )
@@ -215,6 +225,7 @@ def command(
         targets,
         quiet=quiet,
         markdown_blocks=report.evaluation_report(result),
+        make_latex=lambda: report.paper_tables(result),
         make_html=lambda: report.evaluation_page(result, comparisons),
     )
     return ExitCode.PARTIAL if result.failures else ExitCode.OK

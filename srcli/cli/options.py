@@ -137,7 +137,7 @@ models = option(
     shell_complete=complete_models,
     metavar="NAME|FILE",
     multiple=True,
-    help="Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]",
+    help="[LABEL=]name, weights file or FILE.py:CLASS@FILE. [default: g-idrn]",
 )
 value_range = option(
     "--value-range",
@@ -167,9 +167,9 @@ data = option(
 )
 hold_out = option(
     "--hold-out",
-    metavar="NAME",
+    metavar="NAME|10%",
     multiple=True,
-    help="Photograph to validate on, or none; repeatable.",
+    help="Photograph to validate on (repeatable), a share, or none.",
 )
 published = option(
     "--published",
@@ -189,6 +189,12 @@ markdown_file = option(
     "markdown_file",
     metavar="FILE",
     help="Write the tables as Markdown; '-' is standard output.",
+)
+latex_file = option(
+    "--latex",
+    "latex_file",
+    metavar="FILE",
+    help="Write a table for a paper (LaTeX, booktabs); '-' is standard output.",
 )
 device = option(
     "--device",

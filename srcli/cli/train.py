@@ -153,7 +153,6 @@ def command(
     writes. --nnodes takes several machines; see docs/reference/clusters.md.
     """
     from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
-    from srcli.recipes.plugins import split_code
 
     if background:
         run_in_background()
@@ -181,12 +180,11 @@ def command(
 
     from srcli.pipelines.train import run
 
-    code, _ = split_code(training["recipe"] or "")
     if folder:
         work = partial(run.resume_training, folder, _given_options(training))
     else:
         work = partial(run.train, run.TrainOptions(**training))
-    return _run_training(work, code, quiet=quiet, verbose=verbose)
+    return _run_training(work, quiet=quiet, verbose=verbose)
 
 
 def _resumed_folder(training: dict[str, Any]) -> Path | None:
@@ -222,11 +220,7 @@ def _given_options(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run_training(
-    work: Callable[[Progress, Stop], TrainResult],
-    code: str,
-    *,
-    quiet: bool,
-    verbose: bool,
+    work: Callable[[Progress, Stop], TrainResult], *, quiet: bool, verbose: bool
 ) -> int:
     from srcli.training.parallel import find_team
 
@@ -238,7 +232,7 @@ def _run_training(
             Console(quiet=quiet or is_follower, verbose=verbose) as console,
         ):
             result = work(console, stop)
-            console.message(describe_end(result, code))
+            console.message(describe_end(result))
     except PeerError as error:
         return error.exit_code
     except KeyboardInterrupt:
@@ -248,8 +242,10 @@ def _run_training(
     return ExitCode.OK if result.finished else ExitCode.INTERRUPTED
 
 
-def describe_end(result: TrainResult, code: str = "") -> str:
-    """Return a line on how a training ended, perhaps of a network of the user's own code."""
+def describe_end(result: TrainResult) -> str:
+    """Return a line on how a training ended."""
+    from srcli.recipes.plugins import resuming
+
     position = result.position
     best = ""
     if position.at_best:
@@ -261,9 +257,8 @@ def describe_end(result: TrainResult, code: str = "") -> str:
     iterations = plural(position.total, "iteration")
     head = f"trained {iterations}"
     if not result.finished:
-        command = f"srx train {code} --resume" if code else "--resume"
-        advice = f"go on with {command} {result.weights.parent}"
-        head = f"stopped at iteration {position.total}; {advice}"
+        advice = resuming(result.weights.parent)
+        head = f"stopped at iteration {position.total}; go on with {advice}"
     elif result.new_iterations == 0:
         head = f"already finished after {iterations}"
     return f"{head}{best}; weights: {result.weights}"

@@ -36,6 +36,7 @@ from srcli.data.by_gdal import (
 from srcli.errors import DataError, SrxError, as_failure_of
 from srcli.files import read_input
 from srcli.imaging.pixels.arrays import Array, upright
+from srcli.packed import why_unreadable
 from srcli.threads import hold_setting, read_ahead, warnings_collected
 
 if TYPE_CHECKING:
@@ -122,11 +123,16 @@ def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
             raise DataError(f"{path}: a pipe or a device; copy it to a file first")
         files = [path]
         if path.is_dir():
-            files = sorted(filter(Path.is_file, path.rglob("*")))
+            files = sorted(path.rglob("*"))
         for file in files:
-            if file.suffix.lower() == ".zip":
+            if file.is_file() and file.suffix.lower() == ".zip":
                 refs.extend(_members(file))
-            elif file == path or _is_picture(file):
+            elif (
+                file == path
+                or (file.is_file() and _is_picture(file))
+                or (not file.name.startswith(".") and why_unreadable(file))
+            ):
+                # what cannot be read is told of when it is its turn
                 refs.append(PictureRef(path=file))
     if not refs:
         raise DataError(f"no pictures in {', '.join(map(str, paths))}")
@@ -265,6 +271,8 @@ def decode(
     def read() -> RgbPixels:
         return decode_picture(ref, zips, most_pixels).rgb
 
+    if reason := why_unreadable(ref.path):
+        raise DataError(f"{ref}: {reason}")
     if cache is None:
         return read()
     return cache.decoded(ref.path, ref.member, read)

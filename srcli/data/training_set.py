@@ -6,6 +6,7 @@ memory back when it is needed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,8 +143,9 @@ class DataSelection:
     data: tuple[Path, ...] = ()
     """Folders, zips, pictures."""
     hold_out: tuple[str, ...] | None = None
-    """Photographs for validation, all of which must be there; empty for no validation,
-    None for those of the built-in list that are there, or a few by rule."""
+    """Photographs for validation, all of which must be there, or a share such as ``10%``;
+    empty for no validation, None for those of the built-in list that are there, or a few
+    by rule."""
     lr: Path | None = None
     """Folder of the LR pictures of ``data``, where it does not lie beside them."""
 
@@ -165,9 +167,12 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
 
     The rule for the few: 2 % of the photographs, at least 1 and at most 16, the first by
     sorted name; none of fewer than 5. If the names look like few photographs
-    (``IMG_0001``, ``IMG_0002``), every picture counts as one.
+    (``IMG_0001``, ``IMG_0002``), every picture counts as one. ``hold_out`` may be a share
+    instead of names, such as ``10%``.
     """
     names = selection.hold_out or ()
+    if len(names) == 1 and re.fullmatch(r"\d+%", names[0]):
+        return split_by_rule([*refs], fewest=2, percent=int(names[0][:-1]))
     train, held_out = split_held_out(
         refs, OUR_HELD_OUT if selection.hold_out is None else names
     )
@@ -220,8 +225,13 @@ def split_held_out(
     return train, chosen
 
 
-def split_by_rule(refs: list[PictureRef], fewest: int = RULE_FEWEST) -> Split:
-    """Hold out a few photographs, if there are at least ``fewest``; see ``choose_split``."""
+def split_by_rule(
+    refs: list[PictureRef], fewest: int = RULE_FEWEST, percent: int = 0
+) -> Split:
+    """Hold out a few photographs, if there are at least ``fewest``; see ``choose_split``.
+
+    With ``percent`` they are so many of all, at even distances by name.
+    """
     names = sorted({photograph_of(ref.name) for ref in refs})
     if len(names) < fewest:
         names = sorted({ref.name for ref in refs})
@@ -231,9 +241,16 @@ def split_by_rule(refs: list[PictureRef], fewest: int = RULE_FEWEST) -> Split:
         )
         return Split(train=refs, held_out=[], reason=reason)
     count = min(max(round(RULE_SHARE * len(names)), 1), RULE_MOST)
-    train, held_out = split_held_out(refs, names[:count])
-    shown = ", ".join(names[: min(count, 3)])
+    chosen = names[:count]
+    rule = f"the first {count}"
+    if percent:
+        count = min(max(round(percent / 100 * len(names)), 1), len(names) - 1)
+        step = len(names) / count
+        chosen = [names[int((place + 0.5) * step)] for place in range(count)]
+        rule = f"{percent} %, {count}"
+    train, held_out = split_held_out(refs, chosen)
+    shown = ", ".join(chosen[:3])
     if count > 3:
         shown += ", ..."
-    reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
+    reason = f"held out by rule, {rule} of {len(names)} by name: {shown}"
     return Split(train=train, held_out=held_out, reason=reason, by_rule=True)

@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
-from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.errors import UsageError
 from srcli.metrics.registry import METRICS
-from srcli.models import MODELS, WEIGHTS_SUFFIXES
 from srcli.recipes.published import PublishedRow
 
 if TYPE_CHECKING:
@@ -228,31 +225,15 @@ def crossed_interval(differences: NDArray[np.float64]) -> Interval:
     return Interval(mean - half, mean + half, p, freedom)
 
 
-def label_models(models: Sequence[str]) -> dict[str, str]:
-    """Return each model once, in order, with a short name of its own.
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number, in the order given (Holm 1979).
 
-    Two spellings of one path are the same model. Files are called by their stem, with
-    folders where needed; names that are alike even then (``ddsr`` and
-    ``ddsr.safetensors``) are not shortened. UsageError if there is none.
+    One below 0.05 is significant while the chance of any false one among all stays
+    below 5 %.
     """
-    if not models:
-        raise UsageError("nothing to measure: give a model")
-    name_of: dict[str | Path, str] = {}
-    for model in models:
-        path = Path(model)
-        if model in MODELS or not path.exists():
-            name_of.setdefault(model, model)
-        else:
-            name_of.setdefault(path.resolve(), model)
-    names = list(name_of.values())
-    paths = []
-    for name in names:
-        path = Path(name)
-        if path.suffix.lower() in WEIGHTS_SUFFIXES:
-            path = path.with_suffix("")
-        paths.append(path)
-    for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        labels = ["/".join(path.parts[-depth:]) for path in paths]
-        if len(set(labels)) == len(names):
-            return dict(zip(names, labels, strict=True))
-    return dict(zip(names, names, strict=True))
+    values = np.array(p_values, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
+    factors = np.arange(len(values), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
+    return [float(p) for p in adjusted]

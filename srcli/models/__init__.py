@@ -16,6 +16,7 @@ from srcli.files import shipped_text
 from srcli.recipes.fields import construct, convert
 from srcli.recipes.plugins import (
     build_module,
+    codes_in,
     installed_plugins,
     load_code,
     short_code,
@@ -149,6 +150,12 @@ def build_network(
             return UserNetwork(module, short_code(name), scale)
         with warnings_collected():  # of layers without channels
             network: Network = construct(kind, options, where, scale=scale)
+        if blocks := codes_in(options):
+            from srcli.layers.user_network import UserNetwork
+
+            origin = f"{name} with {', '.join(map(short_code, blocks))}"
+            classes = [load_code(block, "blocks") for block in blocks]
+            network = UserNetwork(network, origin, scale, classes)
     except RecipeError as error:
         raise ModelError(str(error)) from error
     if options:
@@ -205,7 +212,7 @@ def outline_network(
         with torch.device("meta"), NoNumbers():
             return build_network(name, scale=scale, options=options)
     except ModelError:
-        if find_entry(name).target:
+        if not has_own_code(name, options):
             raise
         if most_tensors is not None and next(parameter_count) > most_tensors:
             raise
@@ -213,6 +220,11 @@ def outline_network(
         hook.remove()
     # A user's code may need numbers.
     return build_network(name, scale=scale, options=options)
+
+
+def has_own_code(name: str, options: Mapping[str, Any]) -> bool:
+    """Return True for a network of users' code or of a package, or one with a block of it."""
+    return not find_entry(name).target or bool(codes_in(options))
 
 
 def network_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from srcli.errors import ModelError
-from srcli.models import NETWORK_SETTING, build_network, find_entry, outline_network
+from srcli.models import (
+    NETWORK_SETTING,
+    build_network,
+    find_entry,
+    has_own_code,
+    outline_network,
+)
 from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:
@@ -117,7 +123,7 @@ def build_with_weights(path: Path, weights: MatchedWeights) -> Network:
     # anything.
     values = (*network.parameters(), *network.buffers())
     incomplete = any(value.is_meta for value in values)
-    if incomplete or not find_entry(info.model).target:
+    if incomplete or has_own_code(info.model, info.network):
         network = build_network(info.model, scale=info.scale, options=info.network)
         network.load_state_dict(state)
     return network

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from srcli.layers.blocks import (
 from srcli.layers.network import Network, full_precision, is_autocast, widened
 from srcli.layers.operations import convolve, convolve_joined
 from srcli.layers.resize import bicubic_phases
+from srcli.layers.user_network import own_block
 
 
 class GIDRN(Network):
@@ -34,7 +35,8 @@ class GIDRN(Network):
         channels: Channels of the body (72; the RFDB variants of the ablation use 48).
         num_groups: Groups of blocks with dense shortcuts.
         group_width: Channels in a group of the 3x3 convolutions of a G-IDB.
-        block: ``g-idb`` or the ``rfdb`` it replaces.
+        block: ``g-idb``, the ``rfdb`` it replaces, or a class of the user's own code, which
+            gets ``channels``, ``group_width`` and ``slope`` as far as it takes them.
         dual_path: Reconstruct from the features and, by a 5x5 convolution, from the LR
             image; else the global skip connection of RFDN.
         dense_shortcut: Dense shortcuts instead of the concatenation of all blocks.
@@ -58,7 +60,7 @@ class GIDRN(Network):
         num_blocks: int = 9,
         num_groups: int = 3,
         group_width: int = 8,
-        block: Literal["g-idb", "rfdb"] = "g-idb",
+        block: str = "g-idb",
         dual_path: bool = True,
         dense_shortcut: bool = True,
         ds_initial: float = 0.1,
@@ -85,9 +87,10 @@ class GIDRN(Network):
                 return FeatureDistillationBlock(
                     attention, channels=channels, slope=slope
                 )
-            return GroupDistillationBlock(
-                channels=channels, group_width=group_width, slope=slope
-            )
+            make: Callable[..., nn.Module] = GroupDistillationBlock
+            if block != "g-idb":
+                make = partial(own_block, block, "g-idb", "rfdb")
+            return make(channels=channels, group_width=group_width, slope=slope)
 
         def shortcut(modules: nn.Sequential) -> nn.Module:
             return DenseShortcut(modules, initial=ds_initial, include_self=ds_self)

@@ -18,7 +18,7 @@ from srcli.models.weights import (
     model_text,
     split_model,
 )
-from srcli.recipes.plugins import allow_code, code_arguments
+from srcli.recipes.plugins import allow_code, code_arguments, codes_in, short_code
 
 if TYPE_CHECKING:
     import os
@@ -57,6 +57,8 @@ def load_network(
     notes = [stored.note]
     if stated:
         options = {**stated.network, **(arguments or {})}
+        if code and short_code(code) in map(short_code, codes_in(options)):
+            code = ""  # that of a block, which is named by it
         info = replace(stated, model=code or stated.model, network=options)
         match = choose_scale(path, [MatchedWeights(stored.tensors, info)], scale)
         network = build_with_weights(path, match)
@@ -115,6 +117,7 @@ def load_model(
     code, _ = split_model(model)
     allow_code(code)
     arguments = code_arguments(model)
+    allow_code(*codes_in(arguments))
     path = find_weights(model, 4 if scale is None else scale)
     # all threads share the random state: it is set back here alone, where it is used
     with undisturbed(), torch.random.fork_rng(devices=()):

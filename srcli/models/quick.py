@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -23,6 +25,7 @@ from srcli.layers.reparameterised import (
     TrainedWithBranches,
 )
 from srcli.layers.resize import bicubic_phases
+from srcli.layers.user_network import own_block
 
 
 class Quick(TrainedWithBranches):
@@ -39,6 +42,8 @@ class Quick(TrainedWithBranches):
     Args:
         channels: Of all maps; 12 or more for a bicubic start.
         depth: Convolutions between the first and the last one.
+        block: ``conv``, or a class of the user's own code in the place of all but the last
+            of these convolutions, which gets ``channels`` and maps them to as many.
         deployed: Plain convolutions, whatever branches they were folded from.
         anchor: How the picture is enlarged that the correction is added to; files that
             do not name one were trained with repeated pixels.
@@ -57,6 +62,7 @@ class Quick(TrainedWithBranches):
         scale: int = 4,
         channels: int = 32,
         depth: int = 8,
+        block: str = "conv",
         deployed: bool = False,
         anchor: Literal["repeat", "bicubic"] = "repeat",
     ) -> None:
@@ -67,12 +73,17 @@ class Quick(TrainedWithBranches):
             kernels = bicubic_phases(scale)[:, None].repeat(3, 1, 1, 1)
         self.register_buffer("anchor_kernels", kernels, persistent=False)
         self.head = conv(3, channels)
-        self.body = nn.ModuleList(
-            ReparameterisedConv(
-                channels=channels, pointwise=not deployed, identity=not deployed
-            )
-            for _ in range(depth)
+        unit = partial(
+            ReparameterisedConv,
+            channels=channels,
+            pointwise=not deployed,
+            identity=not deployed,
         )
+        make: Callable[..., nn.Module] = unit
+        if block != "conv":
+            make = partial(own_block, block, "conv", channels=channels)
+        self.body = nn.ModuleList(make() for _ in range(depth - 1))
+        self.body.append(unit())
         self.up = conv(channels, 3 * scale * scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch.nn.functional as F
@@ -17,6 +19,7 @@ from srcli.layers.blocks import (
 )
 from srcli.layers.network import full_precision, widened
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
+from srcli.layers.user_network import own_block
 
 
 class RRLFN(TrainedWithBranches):
@@ -27,6 +30,9 @@ class RRLFN(TrainedWithBranches):
 
     Args:
         esa_channels: Channels inside the attention of a block.
+        block: ``rlfb``, or a class of the user's own code, which gets ``channels``,
+            ``esa_channels``, ``slope`` and the three convolutions, ``units``, as far as it
+            takes them.
         act: Activation; RLFN has ``lrelu``, of a negative slope of 0.05.
         pointwise_branch: A 1x1 convolution beside every 3x3 one of the blocks.
         identity_branch: The unchanged input beside them.
@@ -44,6 +50,7 @@ class RRLFN(TrainedWithBranches):
         channels: int = 48,
         num_blocks: int = 6,
         esa_channels: int = 16,
+        block: str = "rlfb",
         act: Literal["relu", "lrelu"] = "relu",
         pointwise_branch: bool = True,
         identity_branch: bool = False,
@@ -60,16 +67,19 @@ class RRLFN(TrainedWithBranches):
                 bn=bn and not deployed,
             )
 
-        def block() -> nn.Module:
-            return ResidualLocalFeatureBlock(
-                repeat(unit, 3),
+        def make_block() -> nn.Module:
+            make: Callable[..., nn.Module] = ResidualLocalFeatureBlock
+            if block != "rlfb":
+                make = partial(own_block, block, "rlfb")
+            return make(
+                units=repeat(unit, 3),
                 channels=channels,
                 esa_channels=esa_channels,
                 slope=0.05 if act == "lrelu" else 0.0,
             )
 
         self.head = conv(3, channels)
-        self.body = repeat(block, num_blocks)
+        self.body = repeat(make_block, num_blocks)
         self.tail = conv(channels, channels)
         self.up = conv(channels, 3 * scale * scale)
 

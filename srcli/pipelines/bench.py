@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from srcli.errors import ModelError
 from srcli.evaluation.pairs import real_picture
-from srcli.evaluation.scores import label_models
 from srcli.inference.device import (
     EngineOptions,
     Precision,
@@ -30,6 +29,7 @@ from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.models import MODELS, build_network, entry_of, find_entry
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales
+from srcli.pipelines.labels import label_models
 from srcli.ports import Progress, Task, TileGrid
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs
@@ -143,17 +143,19 @@ def bench(
     models: Sequence[str],
     options: BenchOptions | None = None,
     *,
+    labels: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> BenchResult:
     """Measure models side by side.
 
-    Models are names of ``srx models`` or weights files; repeated ones run once.
+    Models are names of ``srx models`` or weights files, perhaps with ``labels``; repeated
+    ones run once.
     InferenceError if a picture does not fit into memory, other SrxErrors if models and
     options make no sense here.
     """
     options = options or BenchOptions()
     progress = progress or Progress()
-    labels = label_models(models)
+    label_of = label_models(models, labels)
     load = load_average()
     device = choose_device(options.device)
     scales = dict.fromkeys(options.scales)
@@ -164,7 +166,7 @@ def bench(
         torch_threads(options.threads),
         closing(progress.task("timing", unit="pictures")) as task,
     ):
-        for scale, (model, label) in product(scales, labels.items()):
+        for scale, (model, label) in product(scales, label_of.items()):
             task.describe(f"{label} x{scale}")
             network = _load_network(model, scale, options.value_range, progress)
             for case in make_cases(model, label, network, options):

@@ -20,7 +20,7 @@ from srcli.recipes.files import (
     load_recipe,
     read_table,
 )
-from srcli.recipes.plugins import allow_code
+from srcli.recipes.plugins import allow_code, codes_in, short_code
 from srcli.recipes.published import name_key
 from srcli.recipes.training import TrainRecipe
 
@@ -224,6 +224,21 @@ def parse_ablations(plain: Mapping[str, Any]) -> tuple[Ablation, ...]:
     return ablations
 
 
+def further_settings(ablation: Ablation, settings: Iterable[str]) -> tuple[str, ...]:
+    """Allow code that settings (``path=value``) name, and return those that change recipes.
+
+    A value that is code of a variant names that code alone, so that it may be run.
+    """
+    changes = [variant.changes for variant in ablation.variants]
+    own = set(map(short_code, codes_in([ablation.changes, *changes])))
+    further = []
+    for setting in settings:
+        allow_code(setting)
+        if own.isdisjoint(map(short_code, codes_in(setting.partition("=")[2]))):
+            further.append(setting)
+    return tuple(further)
+
+
 def variant_recipe(
     ablation: Ablation, variant: Variant, settings: Sequence[str] = ()
 ) -> TrainRecipe:
@@ -248,7 +263,6 @@ def variant_recipe(
                 raise RecipeError(
                     f"--set {path}: {ablation.name} changes {changed} itself"
                 )
-    allow_code(*settings)
     recipe = apply_overrides(load_recipe(ablation.recipe), settings)
     try:
         return apply_changes(apply_changes(recipe, ablation.changes), variant.changes)

@@ -1,10 +1,10 @@
 """Plug-ins: networks, losses and recipes in users' Python files and in installed packages.
 
-Users name a class as ``FILE.py:CLASS``, with ``(NAME=VALUE)`` behind it for arguments of
-its constructor and ``@WEIGHTS`` for trained weights. It is imported only where they have
-done so themselves, in a command or a call: recipes, ablations and weights files may be a
-stranger's, and what these alone name is never run. Their errors become one line, which
-names a line of theirs.
+Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``(NAME=VALUE)`` behind
+it for arguments of its constructor and ``@WEIGHTS`` for trained weights. It is imported
+only where they have done so themselves, in a command or a call: recipes, ablations and
+weights files may be a stranger's, and what these alone name is never run. Their errors
+become one line, which names a line of theirs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from srcli.recipes.fields import unknown_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+    from types import ModuleType
 
 Factory = Callable[..., Any]
 
@@ -37,7 +39,10 @@ NAMED_CODE = "SRX_NAMED_CODE"
 """Environment variable of processes of our own with the code that was named, a line each."""
 _NAMED: list[str] = []
 """Code that was named in a user's own process."""
-_CODE = re.compile(r"([^\0-\x1f]+\.py:[^\W\d]\w*)(\(.*?\))?(?:@(.+))?")
+_CODE = re.compile(
+    r"((?:[^\0-\x1f]+?\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)"
+    r"(\(.*?\))?(?:@(.+))?"
+)
 _FILE_WITH_ARGUMENTS = re.compile(r"()(\([^\W\d].*?\))@(.+)")
 """``(NAME=VALUE)@WEIGHTS``: a file of other software, whose network is recognised, with
 what its tensors do not show."""
@@ -45,7 +50,8 @@ what its tensors do not show."""
 
 def _match_model(model: str) -> re.Match[str] | None:
     """Match code, arguments and weights of a model; None for names and plain files."""
-    return _CODE.fullmatch(model) or _FILE_WITH_ARGUMENTS.fullmatch(model)
+    # the file first: its arguments may be code, such as a block
+    return _FILE_WITH_ARGUMENTS.fullmatch(model) or _CODE.fullmatch(model)
 
 
 def split_code(model: str) -> tuple[str, str]:
@@ -91,19 +97,47 @@ def with_arguments(model: str, arguments: Mapping[str, Any]) -> str:
 
 
 def short_code(code: str) -> str:
-    """Return ``FILE.py:CLASS`` without the folder of the file, as weights files have it."""
+    """Return code without the folder of its file, as weights files have it."""
     where, colon, name = code.rpartition(":")
     return Path(where).name + colon + name
 
 
 def _absolute(code: str) -> str:
     where, _, name = code.rpartition(":")
+    if not where.endswith(".py"):  # a module, wherever it is installed
+        return code
     return f"{os.path.abspath(where)}:{name}"  # noqa: PTH100
 
 
 def named_code() -> list[str]:
     """Return the code that was named, for worker processes."""
     return [*os.environ.get(NAMED_CODE, "").split("\n"), *_NAMED]
+
+
+def codes_in(plain: object) -> list[str]:
+    """Return the code that values of a recipe or options of a network name."""
+    if isinstance(plain, Mapping):
+        plain = list(plain.values())
+    if isinstance(plain, str):
+        return list(filter(None, [split_code(plain)[0]]))
+    codes = []
+    if isinstance(plain, list | tuple):
+        for value in plain:
+            codes += codes_in(value)
+    return codes
+
+
+def resuming(folder: object, *further_code: str) -> str:
+    """Return the command that goes on with a training, with all code that it needs.
+
+    That is what was named, as it lies from the working folder, and ``further_code``.
+    """
+    here = f"{Path.cwd()}{os.sep}"
+    codes: dict[str, str] = {}
+    for code in (*named_code(), *further_code):
+        if code and "," not in code:  # several, which stand there by themselves too
+            codes.setdefault(short_code(code), code.removeprefix(here))
+    return f"srx train {','.join(codes.values())} --resume {folder}".replace("  ", " ")
 
 
 def allow_code(*texts: str) -> None:
@@ -132,7 +166,7 @@ def require_named(code: str) -> str:
     if not alike:
         raise ModelError(
             f"{code} is code that only a file names, so it is not run; where you trust it, name it "
-            f"yourself: -m {code}@WEIGHTS, srx train {code} --resume RUN, or --set model={code}"
+            f"yourself: -m {code}@WEIGHTS, {resuming('RUN', code)}, or --set model={code}"
         )
     return absolute if absolute in alike else alike[0]
 
@@ -159,11 +193,29 @@ def load_code(name: str, group: str) -> Any:  # noqa: ANN401
 
 @cache
 def _import_class(code: str) -> Any:  # noqa: ANN401
-    """Import a class from a file, which becomes a module of its own name."""
+    """Import a class from a file, which becomes a module of its own name, or from a module."""
     where, _, name = code.rpartition(":")
+    advice = ""
+    if not where.endswith(".py"):
+        advice = (
+            f"; install its package, or write 'from {where} import {name}' into a file "
+            f"of yours and name FILE.py:{name}"
+        )
+    with plugin_errors(f"{where}: cannot be imported{advice}"):
+        module = import_module(where) if advice else _run_file(where)
+    factory = getattr(module, name, None)
+    if not callable(factory):
+        raise ModelError(
+            f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}"
+        )
+    return factory
+
+
+def _run_file(where: str) -> ModuleType:
+    """Run a file of Python as a module that is called by its path."""
     file = Path(where)
     if not file.is_file():
-        raise ModelError(f"{where}: no such file")
+        raise ModelError(f"{file}: no such file")
     if str(file.parent) not in sys.path:
         # last: its modules stand in for none that is installed
         sys.path.append(str(file.parent))
@@ -173,14 +225,8 @@ def _import_class(code: str) -> Any:  # noqa: ANN401
     assert spec is not None
     assert spec.loader is not None
     module = sys.modules[spec.name] = module_from_spec(spec)
-    with plugin_errors(f"{where}: cannot be imported"):
-        spec.loader.exec_module(module)
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        raise ModelError(
-            f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}"
-        )
-    return factory
+    spec.loader.exec_module(module)
+    return module
 
 
 def build_module(

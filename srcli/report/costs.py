@@ -43,6 +43,14 @@ def work_text(
     return write(macs)
 
 
+def cost_texts(cost: Mapping[str, Any] | None) -> tuple[str | None, str | None]:
+    """Return parameters and MACs of a model's costs, as JSON has them, for a table."""
+    if cost is None:
+        return None, None
+    parameters = cost["parameters"] and short(cost["parameters"])
+    return parameters, work_text(cost["conv_macs"], cost["matrix_macs"])
+
+
 def cost_tables(
     costs: Iterable[Mapping[str, Any]], printed: Iterable[PublishedRow], scale: int
 ) -> list[Table]:

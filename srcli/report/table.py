@@ -9,7 +9,8 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple, Protocol
 
 Cell = str | float | None
 """Printed as it is, None as a dash."""
@@ -102,6 +103,42 @@ def interval_text(low: float, high: float, digits: int) -> str:
     if not math.isfinite(low + high):
         return ""
     return f"[{number(low, digits, sign=True)}, {number(high, digits, sign=True)}]"
+
+
+class Interval(Protocol):
+    """A mean with its interval; NaN where there is none."""
+
+    @property
+    def mean(self) -> float:
+        """In the middle."""
+
+    @property
+    def low(self) -> float:
+        """Lower end."""
+
+    @property
+    def high(self) -> float:
+        """Upper end."""
+
+
+def difference_text(difference: Interval | None, digits: int) -> str | None:
+    """Return a difference with its sign and its interval; None where none was found."""
+    if difference is None:
+        return None
+    ends = interval_text(difference.low, difference.high, digits)
+    return f"{number(difference.mean, digits, sign=True)} {ends}".strip()
+
+
+def mean_text(means: Sequence[float], digits: int) -> str | None:
+    """Return a mean over seeds with the standard deviation; None where there is none."""
+    if not means:
+        return None
+    text = number(fmean(means), digits)
+    if len(means) > 1:
+        deviation = number(stdev(means), digits)
+        if deviation != NOTHING:
+            text += f" ± {deviation}"
+    return text
 
 
 def significant(value: float) -> str:

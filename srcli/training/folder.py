@@ -18,6 +18,7 @@ from srcli.errors import CheckpointError, DataError, UsageError
 from srcli.files import lock_file, open_input, parse_text, write_json, write_whole
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe
+from srcli.recipes.plugins import codes_in, resuming
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
 
@@ -108,7 +109,7 @@ class RunFolder:
             except OSError as error:
                 raise DataError(
                     f"{error.filename or self.path}: cannot be written "
-                    f"({error.strerror or error}); fix that, then go on with --resume {self.path}"
+                    f"({error.strerror or error}); fix that, then go on: {resuming(self.path)}"
                 ) from error
             finally:
                 with suppress(OSError):
@@ -126,7 +127,7 @@ class RunFolder:
             if file.exists():
                 raise UsageError(
                     f"--out {self.path}: already holds a training ({file.name}); "
-                    f"go on with --resume {self.path}, or give another --out"
+                    f"go on with {resuming(self.path)}, or give another --out"
                 )
         return False
 
@@ -154,10 +155,12 @@ class RunFolder:
         but change the result.
         """
         stored: RunRecord = _read(self.run, RunRecord)
+        code = codes_in(plain_recipe(_read(self.recipe, TrainRecipe)))
         if difference := self._difference(stored, recipe, record):
             raise CheckpointError(
                 f"--resume: {self.path} holds another training; {difference}; "
-                f"--resume {self.path} alone repeats its options, or give another --out"
+                f"{resuming(self.path, *code)} repeats its options, another training has another "
+                "--out and no --resume"
             )
         merged = replace(
             record, init=stored.init, budget=record.budget or stored.budget
@@ -214,7 +217,10 @@ def checkpoint_errors(file: Path) -> Iterator[None]:
         raise
     except Exception as error:
         reason = str(error).partition("\n")[0]
-        advice = "use another --out, or delete it to start over"
+        advice = "train without --resume in another --out"
+        weights = file.with_name("last.safetensors")
+        if weights.is_file():
+            advice += f", from what is left: --init {weights}"
         raise CheckpointError(
             f"{file}: cannot be resumed ({reason}); {advice}"
         ) from error

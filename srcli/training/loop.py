@@ -108,6 +108,9 @@ class Trainer:
     budget: str | None = None
     """As ``parse_budget`` reads it; None keeps the recipe's iterations."""
     checkpoint_seconds: float = 300.0
+    begins_trained: bool = False
+    """The network has trained weights: they are validated as iteration 0, and are the best
+    until they are beaten."""
     validator: Callable[[Network], Mapping[str, Sequence[float]]] | None = None
     """Return the PSNR of a network in dB on every picture, by the name of each set;
     called with the averaged weights, on every rank, all of which return the same. The
@@ -231,6 +234,8 @@ class Trainer:
         self._values = []
         self._saved = self._logged = time.monotonic()
         self._began = self._saved - position.elapsed
+        if self.begins_trained and position.total == 0:
+            self.validate()
         with closing(task):
             shown = budget.used(position.step, position.elapsed)
             task.advance(shown)

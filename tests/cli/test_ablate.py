@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
 from operator import itemgetter
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from srcli.pipelines.ablate import run as runs
 from srcli.recipes.ablations import ABLATIONS
+from srcli.recipes.plugins import NAMED_CODE
 
 MINE = """
 [[ablation]]
@@ -299,6 +302,87 @@ def test_a_variant_that_cannot_be_trained_is_named_at_once(
     assert f"mine, variant {words}" in result.err
     assert result.err.count("\n") == 1
     assert not (pictures / "out").exists()
+
+
+OWN = """
+[[ablation]]
+name = "blocks"
+question = "Is my block better?"
+recipe = "g-idrn-muon"
+scale = 2
+base = "g-idb"
+changes = { "network.channels" = 16, "network.num_blocks" = 2, "network.num_groups" = 1 }
+[[ablation.variants]]
+name = "g-idb"
+sentence = "as published"
+[[ablation.variants]]
+name = "mine"
+sentence = "my block"
+changes = { "network.block" = "mine.py:Block" }
+[[ablation.variants]]
+name = "net"
+sentence = "my network"
+changes = { model = "mine.py:Net", "network" = {} }
+[[ablation.variants]]
+name = "broken"
+sentence = "a group too many"
+changes = { "network.num_groups" = 3 }
+"""
+CODE = """
+from torch import nn
+import torch.nn.functional as F
+
+class Block(nn.Conv2d):
+    def __init__(self, channels):
+        super().__init__(channels, channels, 1)
+
+class Net(nn.Module):
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale = scale
+        self.body = nn.Conv2d(3, 3, 1)
+    def forward(self, x):
+        return F.interpolate(self.body(x), scale_factor=self.scale)
+"""
+
+
+def test_own_blocks_and_networks_stand_beside_ours_and_a_broken_one_stops_none(
+    srx, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(NAMED_CODE, "")
+    Path("own.toml").write_text(OWN)
+    Path("mine.py").write_text(CODE)
+    command = command_of(Path("own.toml"), pictures)
+    small = "--set stages.0.batch=1 --set stages.0.patch=8"
+    unnamed = srx(*command, small, "--json unnamed.json", code=1)
+    words = "mine.py:Block is code that only a file names.*--set model=mine.py:Block"
+    assert re.search(f"blocks: mine, costs, seed 0: {words}", unnamed.err)
+    named = "--set network.block=mine.py:Block --set model=mine.py:Net"
+    targets = "--json named.json --latex paper.tex --seeds 2"
+    result = srx(*command, small, named, targets, code=1)
+    assert (
+        "blocks: broken, costs, seed 0, seed 1: model g-idrn: num_blocks=2"
+        in result.err
+    )
+    for file, trained in (
+        ("unnamed.json", {"g-idb"}),
+        ("named.json", {"g-idb", "mine", "net"}),
+    ):
+        (ablation,) = json.loads(Path(file).read_text())
+        with_scores = set()
+        for variant in ablation["variants"]:
+            if variant["seeds"][0]["scores"]:
+                with_scores.add(variant["variant"]["name"])
+        assert with_scores == trained
+        assert "model=mine.py:Net" not in ablation["conditions"]["overrides"]
+    table = Path("paper.tex").read_text()
+    assert table.count(r"$\pm$") == 6  # PSNR and SSIM of three variants, two seeds
+    assert r"broken & -- & -- & -- & -- \\" in table
+    assert r"\underline{" in table
+    assert r"\usepackage" not in table
+    assert "Is my block better?" in table
+    assert "1 of 6 trainings are there already" in result.err
 
 
 def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):

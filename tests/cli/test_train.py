@@ -137,7 +137,7 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     process.send_signal(signal.SIGTERM)
     _, printed = process.communicate()
     assert process.returncode == 130
-    assert "go on with --resume" in printed
+    assert "go on with srx train --resume" in printed
     assert "Traceback" not in printed
     # already spent: ends at once
     resumed = srx(*arguments, "--resume --budget 1", code=0)

@@ -48,6 +48,19 @@ def test_crops_of_a_held_out_photograph_are_not_trained_on():
     assert "a-1_00" in names(single.train)
 
 
+def test_a_share_of_the_photographs_is_held_out_at_even_distances():
+    many = []
+    for number in range(30):
+        many += refs(f"p-{number:02d}_00", f"p-{number:02d}_01")
+    result = split(many, ("10%",))
+    places = [int(ref.name[2:4]) for ref in result.held_out]
+    assert places == [5, 5, 15, 15, 25, 25]
+    assert len(result.train) == 54
+    assert "3 of 30" in result.reason
+    assert names(split(refs("a", "b"), ("10%",)).held_out) == ["b"]
+    assert names(split(refs("a", "b"), ("100%",)).train) == ["a"]
+
+
 def test_the_rule_takes_a_fiftieth_of_the_photographs():
     many = []
     for number in range(150):

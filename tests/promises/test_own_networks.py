@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.loading import load_model
-from srcli.models.storage import save_weights
+from srcli.models.storage import read_weights, save_weights
 from srcli.models.weights import WeightsInfo, weights_path
 from srcli.recipes.plugins import NAMED_CODE, allow_code, installed_plugins
 from tests.fixtures.pictures import size_of
@@ -161,6 +162,29 @@ def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
     ):
         refused = train(srx, *quick, f"stages.0.losses={loss}", out="other", code=2)
         assert why in refused.err
+
+
+def test_networks_and_losses_of_packages_are_named_by_module_and_class(srx, work):
+    package = work / "site" / "tinynets"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "arch.py").write_text(EXAMPLE.read_text())
+    (package / "losses.py").write_text(
+        "from torch import nn\nclass Edges(nn.L1Loss):\n    pass\n"
+    )
+    sys.path.insert(0, str(work / "site"))
+    loss = '--set stages.0.losses=["l1",{"name":"tinynets.losses:Edges","weight":0.5}]'
+    train(srx, f"--budget 1 {QUICK}", loss, network="tinynets.arch:Net")
+    model = "tinynets.arch:Net@run/last.safetensors"
+    srx(f"eval -m {model} --data photos --metrics psnr --no-cost", code=0)
+    for network, losses, missing in (
+        ("no.such:Net", "l1", "no.such"),
+        ("tinynets.arch:Net", "nosuch:LPIPS", "nosuch"),
+    ):
+        setting = f"--set stages.0.losses={losses}"
+        refused = train(srx, setting, network=network, out="new", code=2).err
+        assert f"{missing}: cannot be imported; install its package, or" in refused
+        assert f"'from {missing} import " in refused
 
 
 NEEDY = """
@@ -389,7 +413,7 @@ def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
         ),
         ("mynet.py:Net@run/none.pth", "run/none.pth: no such weights file"),
         ("gone.py:Net@run/last.safetensors", "gone.py: no such file"),
-        ("no.such:Net@run/last.safetensors", "no such weights file"),
+        ("no.such:Net@run/last.safetensors", "no.such: cannot be imported; install"),
         (
             "changed.py:Net@run/last.safetensors",
             "last.safetensors: does not fit changed.py:Net",
@@ -501,7 +525,9 @@ def test_one_that_needs_larger_pictures_is_told_how_to_say_so(srx):
     call = "assert len(x[0, 0]) > 199\n        return"
     Path("mynet.py").write_text(SMALL.replace("return", call))
     refused = srx("bench -m mynet.py:Net -s 2 --size 16x16", code=2).err
-    assert "its class says what it needs by colour, minimum and multiple_of" in refused
+    assert (
+        "its needs are attributes of its class: colour, minimum, multiple_of" in refused
+    )
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
@@ -654,3 +680,114 @@ def test_a_training_begins_from_code_with_weights_as_commands_name_them(srx):
     assert "began from best.safetensors" in told.out + told.err
     told = train(srx, f"--init mynet.py:Net@no.pth {QUICK}", out="no", code=2)
     assert "no.pth" in told.err
+
+
+def test_hints_after_a_failed_resume_name_commands_that_work(srx):
+    Path("own.py").write_text("from torch.nn import L1Loss\nclass Loss(L1Loss): pass\n")
+    train(srx, f"--budget 1 {QUICK} --set stages.0.losses=own.py:Loss")
+
+    def hint(command):
+        """Forget what was named, and return the command that a refusal names."""
+        os.environ[NAMED_CODE] = ""
+        refused = srx(command, code=2).err
+        os.environ[NAMED_CODE] = ""
+        (command,) = re.findall(r"srx (train \S+ --resume) (?:run|RUN)\b", refused)
+        return f"{command} run"
+
+    first = hint("train --resume run --budget 2")
+    both = hint(f"{first} --budget 2")
+    srx(f"{both} --budget 2", code=0)
+    assert hint(f"{both} --seed 5") == both
+    Path("run/state.safetensors").write_bytes(b"damaged")
+    refused = srx(f"{both} --budget 4", code=2).err
+    (start,) = re.findall(r"--init \S+", refused)
+    train(srx, f"--budget 1 {QUICK} {start}", out="new")
+
+
+BLOCK = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self, channels, ratio=2):
+        super().__init__()
+        wide = ratio * channels
+        layers = [nn.Conv2d(channels, wide, 1), nn.GELU(), nn.Conv2d(wide, channels, 1)]
+        self.net = nn.Sequential(*layers)
+    def forward(self, x):
+        return x + self.net(x)
+
+class All(Block):
+    multiple_of = 8
+    minimum = 16
+    def __init__(self, channels, group_width=0, slope=0, esa_channels=0, units=()):
+        given = {name: value for name, value in locals().items() if name[0] not in "_s"}
+        given |= {"slope": slope + (esa_channels > 0)}
+        super().__init__(channels)
+        open("given.txt", "w").write(" ".join(sorted(filter(given.get, given))))
+    def forward(self, x):
+        return super().forward(x.unflatten(3, (-1, 8)).flatten(3))
+"""
+SMALL_NETWORKS = {
+    "g-idrn": ("channels=16", "num_blocks=2", "num_groups=1"),
+    "rrlfn": ("channels=16", "num_blocks=2", "esa_channels=4"),
+    "quick": ("channels=16", "depth=3"),
+}
+GIVEN = {
+    "g-idrn": "channels group_width slope",
+    "rrlfn": "channels esa_channels slope units",
+    "quick": "channels",
+}
+
+
+@pytest.mark.parametrize("name", SMALL_NETWORKS)
+def test_a_block_of_ones_own_stands_in_a_network_of_ours(srx, monkeypatch, name):
+    Path("blocks").mkdir()
+    Path("blocks/mine.py").write_text(BLOCK)
+    small = [f"--set network.{setting}" for setting in SMALL_NETWORKS[name]]
+    options = ["--budget 1", SMALL_BATCHES, *small]
+    rate = "--set stages.0.optimizer.learning_rate=1e-9"
+    block = "--set network.block=blocks/mine.py:Block(ratio=3)"
+    train(srx, *options, rate, block, network=f"{name}-muon")
+    info = read_weights(Path("run/last.safetensors")).info
+    assert info
+    assert info.network["block"] == "mine.py:Block(ratio=3)"
+    monkeypatch.setenv(NAMED_CODE, "")
+    refused = srx("upscale photo.png o.png -m run/last.safetensors", code=2).err
+    assert "mine.py:Block is code that only a file names" in refused
+    by_name = "-m blocks/mine.py:Block@run/last.safetensors"
+    by_setting = f"-m run/last.safetensors {block}"
+    srx("upscale photo.png first.png", *by_name.split(), code=0)
+    srx("upscale photo.png second.png", *by_setting.split(" ", 3), code=0)
+    first, second = (Image.open(f"{name}.png") for name in ("first", "second"))
+    assert first.tobytes() == second.tobytes()
+    results = json.loads(
+        srx(
+            f"eval {by_name} -m bicubic --data photos -s 2 --metrics psnr --no-cost --json -"
+        ).out
+    )
+    own, bicubic = (mean["psnr"] for mean in results["means"])
+    assert abs(own - bicubic) < 3  # it began as bicubic interpolation
+    train(
+        srx,
+        *options,
+        "--set network.block=blocks/mine.py:All --set stages.0.patch=16",
+        network=f"{name}-muon",
+        out="b",
+    )
+    assert Path("given.txt").read_text() == GIVEN[name]
+    srx("upscale photo.png padded.png -m blocks/mine.py:All@b/last.safetensors", code=0)
+    assert size_of("padded.png") == (128, 96)
+
+
+def test_blocks_that_cannot_be_built_are_told_of_in_one_line(srx):
+    Path("mine.py").write_text(BLOCK)
+    for block, words in (
+        ("rfbd", "block must be one of g-idb, rfdb, or your own, FILE.py:CLASS"),
+        ("mine.py:Blok", "mine.py: has no class 'Blok' (did you mean Block?)"),
+        ("mine.py:Block(ratio='a')", "mine.py:Block: cannot be built (mine.py, line"),
+        ("mine.py:Block(rate=1)", "no option 'rate' in mine.py:Block"),
+    ):
+        setting = f"--set network.block={block}"
+        refused = train(srx, "--budget 1 -q", setting, network="g-idrn-muon", code=2)
+        assert words in refused.err
+        assert refused.err.count("\n") == 1

@@ -247,3 +247,35 @@ def test_networks_with_complex_weights_are_trained_and_resumed(srx, kind):
     srx("train net.py:Fourier --resume run --data data --budget 4 -q", code=0)
     second = load_model("net.py:Fourier@run/last.safetensors").state_dict()["gain"]
     assert not torch.equal(first, second)
+
+
+@pytest.mark.posix
+def test_broken_links_and_packed_pictures_are_told_of(train, tmp_path):
+    write("data", NAMES, 32)
+    Path("data/annexed.png").symlink_to("gone/annexed.png")
+    Path("data/away").symlink_to("/gone")
+    Path("data/names.txt").symlink_to("data/0801.png")
+    for name in ("a.lmdb/data.mdb", "a.lmdb/lock.mdb", "b.tar.gz", "c.parquet", "d.h5"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"packed")
+    told = train("data", words=("--set", "validate_every=9")).err
+    for line in (
+        "left out: data/annexed.png: a broken link to gone/annexed.png; fetch that, or",
+        "left out: data/a.lmdb/data.mdb: pictures packed as LMDB; unpack them: .*'data/a.lmdb'",
+        "left out: data/b.tar.gz: pictures packed as tar; unpack them: .*tar -xf 'data/b.tar.gz'",
+        "left out: data/c.parquet: pictures packed as Parquet; unpack them: ",
+        "left out: data/away: a broken link to /gone",
+        "7 pictures were left out",
+    ):
+        assert re.search(line, told), told
+
+
+def test_files_that_pack_pictures_are_named_where_there_is_nothing_else(train):
+    Path("data").mkdir()
+    Path("data/0.tar").write_bytes(b"packed")
+    Path("data/.1.tar").write_bytes(b"packed")
+    for data in ("data", "data/0.tar"):
+        refused = train(data)
+        assert refused.code == 2
+        assert "data/0.tar: pictures packed as tar; unpack them: mkdir" in refused.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.metrics.registry import METRICS
@@ -13,13 +13,13 @@ from srcli.pipelines.ablate.results import (
     LEAST_GAIN,
     PRINTED_SHARE,
     AblationResult,
-    Difference,
     VariantResult,
     is_printed,
     sets_of,
 )
-from srcli.recipes.ablations import Ablation, changes_text
+from srcli.recipes.ablations import PRINTED_METRICS, Ablation, changes_text
 from srcli.report.costs import MACS_NOTE, work_text
+from srcli.report.latex import Method, latex_table
 from srcli.report.table import (
     NOTHING,
     Cell,
@@ -27,10 +27,12 @@ from srcli.report.table import (
     Table,
     best_of,
     decimals,
-    interval_text,
+    difference_text,
     make_table,
+    mean_text,
     number,
     plural,
+    short,
 )
 from srcli.training.budget import parse_budget
 
@@ -166,9 +168,9 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
         cells = (
             name,
             count if dataset in result.conditions.sets else None,
-            _mean_text(means[name], digits),
-            _mean_text(best_weights, digits),
-            _mean_text(variant.means(dataset, "ssim"), METRICS["ssim"].digits),
+            mean_text(means[name], digits),
+            mean_text(best_weights, digits),
+            mean_text(variant.means(dataset, "ssim"), METRICS["ssim"].digits),
             number(result.ablation.printed(name, dataset), printed_digits),
         )
         bold = frozenset({"PSNR dB"} if name in best else ())
@@ -190,34 +192,13 @@ def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
             freedom = number(measured.freedom, 1)
         cells = (
             comparison.variant,
-            _difference_text(measured, "psnr"),
+            difference_text(measured, METRICS["psnr"].digits),
             freedom,
-            _difference_text(comparison.ssim, "ssim"),
+            difference_text(comparison.ssim, METRICS["ssim"].digits),
             number(comparison.printed, printed_digits, sign=True),
             comparison.verdict,
         )
         yield Row(cells, dataset)
-
-
-def _difference_text(measured: Difference | None, metric: str) -> str | None:
-    """Return a difference to the base with its interval; None where none was found."""
-    if measured is None:
-        return None
-    digits = METRICS[metric].digits
-    ends = interval_text(measured.low, measured.high, digits)
-    return f"{number(measured.mean, digits, sign=True)} {ends}".strip()
-
-
-def _mean_text(means: Sequence[float], digits: int) -> str | None:
-    """Return a mean over seeds with the standard deviation."""
-    if not means:
-        return None
-    text = number(fmean(means), digits)
-    if len(means) > 1:
-        deviation = number(stdev(means), digits)
-        if deviation != NOTHING:
-            text += f" ± {deviation}"
-    return text
 
 
 def cost_table(result: AblationResult) -> Table:
@@ -276,6 +257,30 @@ def _iterations(variant: VariantResult) -> str | None:
     if min(counts) == max(counts):
         return str(counts[0])
     return f"{min(counts)}–{max(counts)}"
+
+
+def paper_tables(results: Sequence[AblationResult]) -> str:
+    """Return a table for a paper of each ablation, as LaTeX."""
+    tables = []
+    metrics = {name: METRICS[name] for name in PRINTED_METRICS}
+    for result in results:
+        sets = result.conditions.sets
+        methods = []
+        for variant in result.variants:
+            means: dict[tuple[str, str], list[float]] = {}
+            for dataset in sets:
+                means[dataset, "psnr"] = variant.means(dataset)
+                means[dataset, "ssim"] = variant.means(dataset, "ssim")
+            costs: tuple[str | None, str | None] = (None, None)
+            if cost := variant.cost:
+                costs = short(cost.parameters), work_text(cost.macs, cost.products)
+            methods.append(Method(variant.variant.name, *costs, means))
+        caption = result.ablation.question
+        for line in conditions(result):
+            if line.startswith(("Budget", "Measured")):
+                caption += f" {line}."
+        tables.append(latex_table(methods, sets, metrics, caption))
+    return "\n".join(tables)
 
 
 def conditions(result: AblationResult) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from srcli.errors import DataError, RecipeError
-from srcli.evaluation.scores import crossed_interval
+from srcli.evaluation.scores import crossed_interval, holm
 from srcli.files import parse_text
 from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.fields import Range, convert
@@ -232,12 +232,14 @@ class AblationResult:
         """Lines that tell the failures."""
         lines = []
         for result in self.variants:
-            name = result.variant.name
+            parts: dict[str, list[str]] = {}
             if result.cost_failure:
-                lines.append(f"{name}, costs: {result.cost_failure}")
+                parts[result.cost_failure] = ["costs"]
             for seed in result.seeds:
                 if seed.failure:
-                    lines.append(f"{name}, seed {seed.seed}: {seed.failure}")
+                    parts.setdefault(seed.failure, []).append(f"seed {seed.seed}")
+            for reason, failed in parts.items():
+                lines.append(f"{result.variant.name}, {', '.join(failed)}: {reason}")
         return lines
 
 
@@ -307,20 +309,6 @@ def difference(
 
 def _has_finite_psnr(scores: Mapping[str, PictureScores], picture: str) -> bool:
     return picture in scores and math.isfinite(scores[picture].psnr)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number, in the order given (Holm 1979).
-
-    One below 0.05 is significant while the chance of any false one among all stays
-    below 5 %.
-    """
-    values = np.array(p_values, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
-    adjusted = np.empty_like(values)
-    factors = np.arange(len(values), 0, -1)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
-    return [float(p) for p in adjusted]
 
 
 def judge(results: Sequence[AblationResult]) -> list[AblationResult]:

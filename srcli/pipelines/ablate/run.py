@@ -26,8 +26,9 @@ from srcli.errors import (
     as_failure_of,
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
-from srcli.files import write_json
+from srcli.files import file_state, write_json
 from srcli.inference.device import Precision, choose_device
+from srcli.layers.user_network import can_start_from_bicubic
 from srcli.machine import describe_machine, torch_threads
 from srcli.metrics.efficiency import (
     CHALLENGE_SIZE,
@@ -35,7 +36,7 @@ from srcli.metrics.efficiency import (
     count_parameters,
     forward_memory,
 )
-from srcli.models import build_network
+from srcli.models import build_network, network_class
 from srcli.pipelines.ablate.results import (
     RESULT,
     AblationResult,
@@ -62,8 +63,15 @@ from srcli.pipelines.train.network import build_training, initial_weights
 from srcli.pipelines.train.numerics import resolve_precision
 from srcli.pipelines.train.run import TrainOptions, TrainSettings, train
 from srcli.ports import Progress, Stop
-from srcli.recipes.ablations import PRINTED_METRICS, Ablation, variant_recipe
+from srcli.recipes.ablations import (
+    PRINTED_METRICS,
+    Ablation,
+    Variant,
+    further_settings,
+    variant_recipe,
+)
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe
+from srcli.recipes.plugins import codes_in
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
 from srcli.training.folder import RunFolder, read_position
@@ -155,7 +163,8 @@ def run_ablations(
         result, new_units = _plan(ablation, options, conditions, progress)
         results[ablation.name] = result
         units += new_units
-        trainings += sum(len(variant.seeds) for variant in result.variants)
+        for variant in result.variants:
+            trainings += sum(not seed.failure for seed in variant.seeds)
     # costs first, then all variants with the first seed: they can be compared early
     units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
     finished_trainings = trainings
@@ -237,7 +246,21 @@ def _plan(
     progress: Progress,
 ) -> tuple[AblationResult, list[Unit]]:
     """Return what is known of an ablation, and the units that fill it in."""
-    recipes = checked_recipes(ablation, options.overrides, options.budget)
+    EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
+    settings_of_all = further_settings(ablation, options.overrides)
+    conditions = replace(conditions, overrides=settings_of_all)
+    recipes: dict[str, TrainRecipe] = {}
+    failures: dict[str, ModelError | RecipeError] = {}
+    for planned in ablation.variants:
+        variant_recipe(ablation, planned, settings_of_all)  # a slip of the pen ends all
+        try:
+            recipes[planned.name] = checked_recipe(
+                ablation, planned, settings_of_all, options.budget
+            )
+        except (ModelError, RecipeError) as error:
+            failures[planned.name] = error
+    if ablation.base in failures:  # nothing could be compared
+        raise next(iter(failures.values()))
     sets: dict[str, tuple[str, str]] = {}
     if options.train:
         split = choose_split(find_pairs(options, ablation.scale), options)
@@ -259,10 +282,18 @@ def _plan(
         entry.name: getattr(options, entry.name) for entry in fields(TrainSettings)
     }
     units = []
-    for variant, recipe in zip(variants, recipes, strict=True):
+    for variant in variants:
         name = variant.variant.name
         folder = options.out / ablation.name / variant.variant.folder
         label = f"{ablation.name}, {name}"
+        if name in failures:
+            reason = str(failures[name]).partition(": ")[2]
+            progress.warn(f"{label} cannot be built, the others go on: {reason}")
+            variant.cost_failure = reason
+            for seed in range(options.seeds if options.train else 0):
+                variant.seeds += (SeedResult(seed=seed, failure=reason),)
+            continue
+        recipe = recipes[name]
         units.append(Unit(ablation, recipe, variant, label))
         for seed in range(options.seeds if options.train else 0):
             training = TrainOptions(
@@ -290,10 +321,16 @@ def _data_digest(split: Split) -> str:
     parts = split.train, split.held_out
     lines = []
     for refs in parts:
-        lines += [f"{len(refs)}/{ref.name} {ref.path.stat().st_size}" for ref in refs]
+        lines += [f"{len(refs)}/{ref.name} {_size(ref.path)}" for ref in refs]
     for refs in parts:
-        lines += [f"{ref.lr} {ref.lr.stat().st_size}" for ref in refs if ref.lr]
+        lines += [f"{ref.lr} {_size(ref.lr)}" for ref in refs if ref.lr]
     return _digest(lines)
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 for a broken link."""
+    size, _ = file_state(path) or (0, 0)
+    return size
 
 
 def _find_sets(
@@ -332,7 +369,7 @@ def _find_sets(
 
 
 def _former_trainings(
-    result: AblationResult, recipes: Sequence[TrainRecipe], options: AblateOptions
+    result: AblationResult, recipes: Mapping[str, TrainRecipe], options: AblateOptions
 ) -> dict[tuple[str, int], SeedResult]:
     """Return what is stored by variant and seed; refuse trainings under other conditions."""
     ablation = result.ablation
@@ -346,9 +383,10 @@ def _former_trainings(
     for name in ("budget", "data_digest", "precision", "device"):
         was[name] = getattr(former.conditions, name)
         now[name] = getattr(conditions, name)
-    for variant, recipe in zip(ablation.variants, recipes, strict=True):
+    for variant in ablation.variants:
+        recipe = recipes.get(variant.name)
         file = folder / variant.folder / RECIPE
-        if file.is_file():
+        if recipe and file.is_file():
             name = f"recipe of {variant.name!r}"
             was[name] = plain_recipe(read_recipe(file))
             now[name] = plain_recipe(recipe)
@@ -389,24 +427,29 @@ def _what_holds(
     return replace(former, scores=scores, failure="")
 
 
-def checked_recipes(
-    ablation: Ablation, settings: Sequence[str] = (), budget: str | None = None
-) -> list[TrainRecipe]:
-    """Return the recipes of all variants, after building what their trainings begin with."""
-    recipes = []
-    EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
-    for variant in ablation.variants:
-        recipe = variant_recipe(ablation, variant, settings)
-        try:
-            initial_weights(recipe, ablation.scale)
-            build_training(recipe, ablation.scale, Numerics(device=torch.device("cpu")))
-            stage_budgets(recipe, budget)
-        except (ModelError, RecipeError) as error:
-            raise type(error)(
-                f"{ablation.name}, variant {variant.name!r}: {error}"
-            ) from error
-        recipes.append(recipe)
-    return recipes
+def checked_recipe(
+    ablation: Ablation,
+    variant: Variant,
+    settings: Sequence[str] = (),
+    budget: str | None = None,
+) -> TrainRecipe:
+    """Return the recipe of a variant, after building what its training begins with.
+
+    A network of the user's own that has no bicubic start begins as it is built.
+    """
+    recipe = variant_recipe(ablation, variant, settings)
+    try:
+        if codes_in(recipe.model) and recipe.start_from_bicubic:
+            kind = network_class(recipe.model)
+            recipe = replace(recipe, start_from_bicubic=can_start_from_bicubic(kind))
+        initial_weights(recipe, ablation.scale)
+        build_training(recipe, ablation.scale, Numerics(device=torch.device("cpu")))
+        stage_budgets(recipe, budget)
+    except (ModelError, RecipeError) as error:
+        raise type(error)(
+            f"{ablation.name}, variant {variant.name!r}: {error}"
+        ) from error
+    return recipe
 
 
 def _digest(lines: Iterable[str]) -> str:

@@ -22,7 +22,8 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.metrics.registry import METRICS
 from srcli.recipes.published import PublishedRow, name_key
-from srcli.report.costs import cost_tables
+from srcli.report.costs import cost_tables, cost_texts
+from srcli.report.latex import Method, latex_table
 from srcli.report.page import draw_sheet, image_uri, render_page
 from srcli.report.pictures import repeat_pixels
 from srcli.report.table import (
@@ -125,6 +126,31 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
     """Return the tables of one scale: scores, differences, costs, printed costs."""
     costs = cost_tables(evaluation.costs, evaluation.published_costs, scale)
     return [score_table(evaluation, scale), difference_table(evaluation, scale), *costs]
+
+
+def paper_tables(evaluation: Evaluation) -> str:
+    """Return a table for a paper at each scale, as LaTeX."""
+    tables = []
+    metrics = {name: METRICS[name] for name in evaluation.metrics}
+    for scale in evaluation.scales:
+        costs = {}
+        for cost in evaluation.costs:
+            if cost["scale"] == scale:
+                costs[cost["model"]] = cost
+        means: dict[str, dict[tuple[str, str], list[float]]] = {}
+        for mean in evaluation.means(scale):
+            if mean["pictures"] == mean["of"]:
+                for metric, value in mean["values"].items():
+                    values = means.setdefault(mean["model"], {})
+                    values[mean["dataset"], metric] = [value]
+        methods = []
+        for model in evaluation.models:
+            texts = cost_texts(costs.get(model))
+            methods.append(Method(model, *texts, means.get(model, {})))
+        caption = f"x{scale}; {evaluation.chain}"
+        sets = evaluation.sets(scale)
+        tables.append(latex_table(methods, sets, metrics, caption))
+    return "\n".join(tables)
 
 
 def picture_table(

@@ -25,7 +25,7 @@ from srcli.evaluation.pairs import (
     read_picture,
     warn_of_foreign_lr,
 )
-from srcli.evaluation.scores import Evaluation, Failure, label_models
+from srcli.evaluation.scores import Evaluation, Failure
 from srcli.evaluation.sets import (
     BUILT_IN,
     Match,
@@ -46,6 +46,7 @@ from srcli.models import MODELS, entry_of, name_of
 from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
+from srcli.pipelines.labels import label_models
 from srcli.ports import Progress
 from srcli.recipes.plugins import plugin_errors
 from srcli.recipes.published import published_costs, published_rows
@@ -173,6 +174,7 @@ def evaluate(
     *,
     scales: Sequence[int] = (4,),
     options: EvalOptions | None = None,
+    labels: Sequence[str] = (),
     on_picture: Sequence[Callable[[ScoredPicture], None]] = (),
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -183,19 +185,20 @@ def evaluate(
 
     Models are names of ``srx models``, weights files, or folders of SR pictures that
     other programs made, matched with the sets' by their names; the others are compared
-    with the first. Sets are as ``find_set`` takes them. ``on_picture`` are called with
-    every picture after all models have enlarged it.
+    with the first. ``labels`` are their names in tables; empty ones are chosen. Sets are
+    as ``find_set`` takes them. ``on_picture`` are called with every picture after all
+    models have enlarged it.
     """
     options = options or EvalOptions()
     if options.precision == "auto":
         options = replace(options, precision="fp32")
     progress = progress or Progress()
-    labels = label_models(models)
-    to_load, folders = _tell_folders_apart(labels)
+    label_of = label_models(models, labels)
+    to_load, folders = _tell_folders_apart(label_of)
     sets = _find_sets(datasets, scales, options, progress)
     result = Evaluation(
         scales=tuple(scales),
-        models=tuple(labels.values()),
+        models=tuple(label_of.values()),
         protocol=options.rules,
         metrics=options.metrics,
         chain=options.describe(_lr_origins(sets, options)),
@@ -203,7 +206,7 @@ def evaluate(
     device = choose_device(options.device)  # refuse a wrong one before anything is read
     network_names = set()
     total = sum(pictures.size for _, pictures in sets)
-    must_load = len(labels) == len(scales) == 1
+    must_load = len(label_of) == len(scales) == 1
     with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
             networks = _load_networks(

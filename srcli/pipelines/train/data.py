@@ -49,6 +49,7 @@ from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.ports import Progress
 from srcli.quantities import format_bytes
+from srcli.report.table import plural
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def load_data(
             f"{folder} until the end, to leave memory free"
         )
     progress.message(
-        f"{len(train.hr)} pictures to train on, {len(held_out.hr)} to validate on"
+        f"{plural(len(train.hr), 'picture')} to train on, {len(held_out.hr)} to validate on"
     )
     progress.message(split.reason)
     if paired:

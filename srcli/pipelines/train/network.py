@@ -28,7 +28,7 @@ from srcli.models import (
 from srcli.models.storage import read_weights, save_weights
 from srcli.models.weights import WeightsInfo, split_model, weights_path
 from srcli.quantities import format_bytes
-from srcli.recipes.plugins import short_code
+from srcli.recipes.plugins import codes_in, short_code
 from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics, StepContext, make_step
 
@@ -260,6 +260,9 @@ def write_weights(
     if position.validated == position.total == position.best_total:
         notes["validation_psnr_y"] = f"{position.best:.4f}"
     stored, options = to_deployed(network, tensors, recipe.network)
+    for name, value in options.items():
+        for code in codes_in(value):
+            options[name] = value.replace(code, short_code(code))
     model = short_code(recipe.model)
     info = WeightsInfo(model=model, scale=network.scale, network=options, notes=notes)
     save_weights(file, stored, info)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.files import replacing
+from srcli.imaging.pixels.resize import resize
 from srcli.layers.colour import as_rgb_network
+from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.train.data import enlarge
 from srcli.report.pictures import (
     choose_parts,
@@ -76,6 +80,7 @@ class ProgressPictures:
         self.folder: Path = folder.path / "progress"
         self.file: Path = folder.path / "progress.gif"
         self.numerics = numerics
+        self.sets = sets
         self.crops = []
         for pairs in [*sets.values()][:1]:
             for lr, hr in [*zip(pairs.lr, pairs.hr, strict=True)][:MOST_CROPS]:
@@ -84,6 +89,18 @@ class ProgressPictures:
         """Crops of the validation under way."""
         self._frames: dict[int, Pixels] = {}
         """Frames by iteration that are not written yet."""
+
+    @cached_property
+    def bicubic(self) -> dict[str, float]:
+        """Mean PSNR-Y of bicubic interpolation in dB, by the names of the sets."""
+        means = {}
+        for name, pairs in self.sets.items():
+            psnrs = []
+            for lr, hr in zip(pairs.lr, pairs.hr, strict=True):
+                sr = resize(lr, pairs.scale)
+                psnrs.append(PROTOCOLS["y"].psnr(sr, hr, pairs.scale))
+            means[name] = fmean(psnrs)
+        return means
 
     def watch(self, validate: Validate | None) -> Validate | None:
         """Return a function that validates a network, and enlarges the crops by it."""

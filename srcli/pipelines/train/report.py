@@ -9,24 +9,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import UsageError
 from srcli.files import read_input, write_whole
 from srcli.quantities import format_duration
-from srcli.report.page import draw_chart, render_page
+from srcli.report.curves import Points, draw_curve
+from srcli.report.page import data_uri, draw_chart, render_page
 
 if TYPE_CHECKING:
     from markupsafe import Markup
-    from matplotlib.axes import Axes
     from torch.utils.tensorboard import SummaryWriter
 
     from srcli.pipelines.train.pictures import ProgressPictures
     from srcli.training.folder import RunFolder
-
-Points = list[tuple[int, float]]
-"""Pairs of iteration and value."""
 
 LEAST_SECONDS = 30.0
 """Between pages; a training that took less in all of its runs is a trial and needs
@@ -40,10 +36,6 @@ NOT_CURVES = frozenset({"event", "stage", "step", "total", "elapsed", "iteration
 """Fields of an entry that are no measurements."""
 FLUSH_SECONDS = 10
 """Longest time until an event is written."""
-POINTS = 200
-"""Largest number of points of a curve; of more, means are drawn."""
-EARLY = 0.25
-"""Part of the iterations whose values may lie beyond the vertical axis."""
 
 log = logging.getLogger(__name__)
 
@@ -108,10 +100,10 @@ def report_page(
             entries = _read_entries(folder)
             if start < earliest and trained_seconds(entries) < LEAST_SECONDS:
                 return
-            html = _page(folder, entries, about, reload)
-            write_whole(folder.path / "report.html", html.encode())
             if pictures:
-                pictures.write()
+                pictures.write()  # first: they stand on the page
+            html = _page(folder, entries, about, reload, pictures)
+            write_whole(folder.path / "report.html", html.encode())
         except OSError as error:
             log.warning(
                 "report.html and its pictures cannot be written (%s)",
@@ -146,9 +138,19 @@ def _read_entries(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def _page(
-    folder: RunFolder, entries: Sequence[Mapping[str, Any]], about: str, reload: int
+    folder: RunFolder,
+    entries: Sequence[Mapping[str, Any]],
+    about: str,
+    reload: int,
+    pictures: ProgressPictures | None,
 ) -> str:
     """Return the page, which with ``reload`` loads itself again after so many seconds."""
+    bicubic: Mapping[str, float] = {}
+    progress = ""
+    if pictures:
+        bicubic = pictures.bicubic
+        if pictures.file.is_file():
+            progress = data_uri(pictures.file.read_bytes(), "gif")
     curves: dict[str, Points] = {}
     best = None
     for entry in entries:
@@ -172,47 +174,36 @@ def _page(
         title=folder.path.absolute().name,
         reload=reload,
         facts=facts,
-        charts=[_chart(name, curves[name]) for name in names],
+        charts=[_chart(name, curves[name], bicubic) for name in names],
+        progress=progress,
     )
 
 
-def _chart(name: str, points: Points) -> tuple[str, str, Markup]:
-    """Return the heading, the newest value and the curve of a measurement."""
+def _chart(
+    name: str, points: Points, bicubic: Mapping[str, float]
+) -> tuple[str, str, Markup]:
+    """Return the heading, the newest value and the curve of a measurement.
+
+    ``bicubic`` is the PSNR of bicubic interpolation by set, in dB.
+    """
     event, _, measure = name.partition("/")
     digits = ".4g"
     falling = False
+    axis = measure
     if event == "validation":
-        heading = f"Validation: {measure}, PSNR-Y in dB"
+        axis = "PSNR-Y in dB"
+        heading = f"Validation: {measure}, {axis}"
         digits = ".3f"
     elif measure == "rate":
-        heading = "Learning rate"
+        axis = heading = "Learning rate"
     else:
         heading = f"Loss: {measure}".removesuffix(": loss")
         falling = True
-    draw = partial(_draw, points=points, falling=falling)
+    draw = partial(
+        draw_curve,
+        points=points,
+        axis=axis,
+        falling=falling,
+        level=bicubic.get(measure),
+    )
     return heading, f"{points[-1][1]:{digits}}", draw_chart(draw, heading)
-
-
-def _draw(axes: Axes, *, points: Points, falling: bool) -> None:
-    """Draw a curve; ``falling`` is for values that begin high, as those of losses do.
-
-    Neighbours are averaged where there are many. The first quarter does not widen the
-    axis to where values begin: every training begins badly.
-    """
-    size = -(-len(points) // POINTS)
-    totals = []
-    values = []
-    for start in range(0, len(points), size):
-        group = points[start : start + size]
-        totals.append(group[-1][0])
-        values.append(fmean(value for _, value in group))
-    axes.plot(totals, values, marker="." if len(values) == 1 else "")
-    late = [
-        value
-        for total, value in zip(totals, values, strict=True)
-        if total >= EARLY * totals[-1]
-    ]
-    low = min(values if falling else late)
-    high = max(late if falling else values)
-    space = 0.06 * (high - low or min(abs(high), 1.0) or 1.0)
-    axes.set(xlim=(0, 1.03 * totals[-1]), ylim=(low - space, high + space))

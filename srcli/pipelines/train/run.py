@@ -206,6 +206,12 @@ def _train(
         team.on_rank_zero(partial(pictures.rewind, began))
         finished = trainer.run()
     position = trainer.position
+    if finished and position.at_best and position.best_total == 0:
+        progress.warn(
+            f"no validation was above the {position.best:.3f} dB of the weights that it began "
+            f"from, which {folder.best} holds; a lower rate may help: --set "
+            "stages.0.optimizer.learning_rate=1e-4, or a recipe such as quick-tune"
+        )
     return TrainResult(
         finished=finished,
         weights=folder.best if finished or position.at_best else folder.last,
@@ -239,6 +245,7 @@ def _make_trainer(
         folder=options.out,
         budget=budget,
         checkpoint_seconds=parse_interval(options.checkpoint_every),
+        begins_trained=options.init is not None,
         validator=pictures.watch(validate),
         save=partial(write_weights, context.network, recipe, notes),
         log=lambda entry: [write(entry) for write in writers],

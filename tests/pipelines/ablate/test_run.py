@@ -16,7 +16,7 @@ from srcli.pipelines.ablate.results import VariantResult, read_result
 from srcli.pipelines.ablate.run import (
     AblateOptions,
     Unit,
-    checked_recipes,
+    checked_recipe,
     measure_cost,
     run_ablations,
 )
@@ -260,7 +260,8 @@ def test_a_set_that_is_not_there_is_told_and_none_takes_the_built_in_pictures(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(ABLATIONS))
 def test_every_ablation_of_the_table_can_be_trained(name):
-    recipes = checked_recipes(ABLATIONS[name])
+    ablation = ABLATIONS[name]
+    recipes = [checked_recipe(ablation, variant) for variant in ablation.variants]
     assert len({str(plain_recipe(recipe)) for recipe in recipes}) == len(recipes)
 
 

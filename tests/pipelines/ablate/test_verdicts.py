@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from srcli.evaluation.scores import crossed_interval
+from srcli.evaluation.scores import crossed_interval, holm
 from srcli.pipelines.ablate.report import report
 from srcli.pipelines.ablate.results import (
     PictureScores,
     SetScores,
     difference,
-    holm,
     judge,
 )
 from srcli.report.table import markdown

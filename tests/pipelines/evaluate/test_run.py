@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,14 @@ from PIL import Image
 
 import srcli
 from srcli.errors import DataError, UsageError
-from srcli.evaluation.scores import label_models
 from srcli.imaging.pixels.resize import downscale, resize
 from srcli.metrics.registry import METRICS, Metric
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import save_weights
-from srcli.models.weights import WeightsInfo
+from srcli.models.weights import WeightsInfo, weights_path
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
+from srcli.pipelines.labels import label_models
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
 
@@ -121,14 +123,37 @@ def test_lr_that_another_kernel_made_is_told(srx, tmp_path, astronaut):
 @pytest.mark.parametrize(
     ("models", "labels"),
     [
-        (["g-idrn", "runs/a/best.safetensors"], ["g-idrn", "best"]),
-        (["runs/a/best.safetensors", "runs/b/best.safetensors"], ["a/best", "b/best"]),
-        (["x/best.safetensors", "y/best.pth", "best"], ["x/best", "y/best", "best"]),
+        (["g-idrn", "runs/a/best.safetensors"], ["g-idrn", "a"]),
+        (["runs/a/best.safetensors", "runs/b/last.safetensors"], ["a", "b"]),
+        (["a/best.safetensors", "a/last.safetensors"], ["a/best", "a/last"]),
+        (["c.py:N@a/best.pth", "c.py:N(w=3)@b/best.pth"], ["a", "b"]),
+        (["c.py:N@a/best.pth", "c.py:N@c.pth"], ["a", "c.py:N@c"]),
+        (["x/a/best.safetensors", "y/a/best.pth"], ["x/a", "y/a"]),
         (["ddsr", "ddsr.safetensors"], ["ddsr", "ddsr.safetensors"]),
     ],
 )
 def test_labels_are_short_and_stay_different(models, labels):
     assert label_models(models) == dict(zip(models, labels, strict=True))
+
+
+def test_labels_that_are_given_stand_in_every_table(srx, folder, tmp_path):
+    shutil.copy(weights_path("quick", 2), tmp_path / "best.safetensors")
+    file = tmp_path / "best.safetensors"
+    command = ["eval -s 2 --metrics psnr", "--data", folder, "-m", "bicubic"]
+    command += ["-m", f"ours & theirs={file}", "-m", "q_2=quick"]
+    plain = srx(*command, "--json -", code=0).out
+    models = [mean["model"] for mean in json.loads(plain)["means"]]
+    assert models == ["bicubic", "ours & theirs", "q_2"]
+    table = srx(*command, "--latex -", code=0).out
+    for words in (
+        r"ours \& theirs & 78.35 K & 5.115 G & \textbf{",
+        r"q\_2 & 78.35 K & 5.115 G & \textbf{",
+        r"bicubic & -- & 0 & \underline{",
+        r"\toprule",
+    ):
+        assert words in table, table
+    command[-1] = "ours & theirs=quick"
+    assert "ours & theirs=...: two models" in srx(*command, code=2).err
 
 
 def test_a_file_by_two_spellings_is_one_model(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from PIL import Image, ImageSequence
 from torch import nn
 
 from srcli.data.training_set import Pairs
+from srcli.imaging.pixels.resize import resize
 from srcli.layers.network import Network
 from srcli.pipelines.train import pictures, report
 from srcli.pipelines.train.pictures import ProgressPictures
@@ -144,3 +145,14 @@ def test_a_damaged_picture_does_not_end_the_others(tmp_path, pairs, left):
     progress.write()
     shown = [round(frame[100, 100].mean(), -1) for frame in frames_of(progress)[1:-1]]
     assert shown == [40, 160]
+
+
+def test_bicubic_is_measured_as_the_evaluation_does(tmp_path, pairs):
+    progress = ProgressPictures(
+        RunFolder(tmp_path), {"a": pairs}, Numerics(device=torch.device("cpu"))
+    )
+    sr = resize(pairs.lr[0], 2).astype(np.float64)
+    luma = np.array([65.481, 128.553, 24.966]) / 255
+    error = ((sr - pairs.hr[0]) @ luma)[2:-2, 2:-2]
+    expected = -10 * np.log10((error**2).mean() / 255**2)
+    assert progress.bicubic == {"a": pytest.approx(expected, abs=0.01)}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import time
 from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcli.pipelines.train import report
+from srcli.pipelines.train.pictures import ProgressPictures
 from srcli.training.folder import RunFolder, append_log_entry
 
 COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
@@ -56,6 +59,46 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(
     assert "refresh" not in text
     assert "Set5>" not in text.replace("&lt;Set5&gt;", "")
     assert "per_second" not in text
+
+
+class Pictures(ProgressPictures):
+    """Stands in for the pictures of a training: its GIF, and what bicubic reaches."""
+
+    def __init__(self, file) -> None:
+        self.file = file
+        self.bicubic = {"held-out": 30.25, "<Set5>": 29.5}
+
+    def write(self) -> None:
+        """Write the GIF."""
+        self.file.write_bytes(b"GIF89a turns")
+
+
+def test_curves_have_titles_a_line_for_bicubic_and_the_turns_beside_them(tmp_path):
+    folder = RunFolder(tmp_path)
+    pictures = Pictures(tmp_path / "progress.gif")
+    with report.report_page(folder, "tiny ×2", pictures) as page:
+        start = {"event": "validation", "total": 0, "step": 0, **COMMON}
+        start |= {"psnr": 30.5, "sets": {"held-out": 30.5}, "best": True}
+        append_log_entry(folder.log, start)
+        write(folder, page, 100)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    turns = base64.b64encode(b"GIF89a turns").decode()
+    assert f"data:image/gif;base64,{turns}" in text
+    charts = []
+    for encoded in re.findall(r"data:image/svg\+xml;base64,([\w+/=]+)", text):
+        charts.append(base64.b64decode(encoded).decode())
+    other_set, held_out, loss, rate = charts
+    for chart, title in (
+        (held_out, "PSNR-Y in dB"),
+        (loss, "loss"),
+        (rate, "Learning rate"),
+    ):
+        assert f">{title}<" in chart
+        assert ">iteration<" in chart
+    assert "bicubic, 30.250 dB" in held_out
+    assert "the start, 30.500 dB" in held_out
+    assert "bicubic, 29.500 dB" in other_set
+    assert "bicubic" not in loss + rate
 
 
 def test_a_training_that_is_resumed_near_its_end_has_a_page(tmp_path):

@@ -315,7 +315,8 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     still = (*RRLFN, "stages.0.optimizer.learning_rate=1e-12")
     second = beside(options, "second", init=best, overrides=still, budget="1")
     train(second, notes)
-    assert notes.warnings == []
+    (told,) = notes.warnings  # that it fell behind, and of no tensor that begins anew
+    assert "of the weights that it began from" in told
     state = weights(second, "state")
     points = fnmatch.filter(state, "network.*point.weight*")
     assert len(points) == 3
@@ -325,6 +326,31 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     after = weights(second, "last")
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
+def test_the_weights_that_a_training_began_from_are_its_best_until_they_are_beaten(
+    options,
+):
+    first = replace(options, budget="20")
+    train(first)
+    start = first.out / "best.safetensors"
+    wild = (*TINY, "stages.0.optimizer.learning_rate=0.05")
+    for name, changes, beaten in (
+        ("worse", {"overrides": wild, "budget": "5"}, False),
+        ("better", {"budget": "100"}, True),
+    ):
+        notes = Notes()
+        second = beside(options, name, init=start, **changes)
+        result = train(second, notes)
+        before, *after = validations(second.out)
+        assert (before["total"], before["step"]) == (0, 0)
+        best = max(entry["psnr"] for entry in after)
+        assert (best > before["psnr"]) is beaten
+        assert (result.position.best_total > 0) is beaten
+        assert equal(weights(second, "best"), load_file(start)) is not beaten
+        said = f"{before['psnr']:.3f} dB of the weights that it began from"
+        assert any(said in line for line in notes.warnings) is not beaten
+        assert any(line.startswith("iteration 0: ") for line in notes.messages)
 
 
 def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_elsewhere(
@@ -446,7 +472,7 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
     wait_for_checkpoint(stopped, process)
     process.terminate()  # torchrun passes it on; the training ends in order
     _, output = process.communicate(timeout=120)
-    assert "go on with --resume" in output
+    assert "go on with srx train --resume" in output
     assert 0 < read_position(stopped.out / "state.safetensors").total < 60
     output = finish(start_two(stopped, "--resume"))
     assert output.count("resumed at iteration") == 1
@@ -514,7 +540,7 @@ def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost
     _, output = process.communicate(timeout=120)
     assert process.returncode != 0
     if lost == "torchrun":
-        assert output.count("go on with --resume") == 1
+        assert output.count("go on with srx train --resume") == 1
     else:
         assert output.count("srx: error:") == 1
         assert "srx: error: another process of the training has ended" in output
