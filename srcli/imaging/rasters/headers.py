@@ -100,10 +100,11 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
 
 
 def numbers_in(text: str) -> list[float]:
-    """Return the numbers of a tag such as ``0, 100`` or ``{0,100}``; none if it holds words."""
+    """Return the numbers of a tag: ``0, 100``, ``{0,100}``, ``0b 100b``; none if it holds words."""
     words = re.split(r"[\s,;]+", text.strip(" \t\n[](){}"))
     try:
-        return [float(word) for word in words if word]
+        # letters behind them are types of CDL
+        return [float(re.sub(r"(?<=\d)[a-zA-Z]+$", "", word)) for word in words if word]
     except ValueError:
         return []
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from srcli.imaging.rasters.info import COLOURS, BandInfo
 from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.measures import range_beside
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, find_rgb
 from srcli.imaging.rasters.signs import (
     TREATMENTS,
@@ -80,7 +81,11 @@ def _as_data(band: Band) -> BandInfo:
 
 
 def _as_codes(band: Band) -> BandInfo:
-    return replace(band.header, codes=band.special_codes)
+    codes = band.special_codes
+    measured = range_beside(*band.windows, codes)
+    if band.top_codes and band.look.is_whole:
+        measured = range_beside(*band.windows, codes, is_exact=True)
+    return replace(band.header, codes=codes, measured=measured)
 
 
 _EFFECTS: dict[Meaning, Callable[[Band], BandInfo]] = {
@@ -140,7 +145,7 @@ def check_alpha_bands(look: Look, mode: AlphaMode, reasons: Reasons) -> Look:
 
 
 def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) -> Look:
-    """Return the look whose bands know their codes: by a stated range, or beyond a gap.
+    """Return the look whose bands know their codes: by range or flags that are stated, or a gap.
 
     Of a gap in red, green and blue nothing can be told.
     """
@@ -152,8 +157,11 @@ def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) 
     after = _apply_signs(look, "limits", candidates, reasons, together)
     bands = list(after.info.bands)
     for number in candidates:
-        measured = Band(look, number, is_only=False).measured
-        bands[number - 1] = replace(bands[number - 1], measured=measured)
+        band = Band(look, number, is_only=False)
+        header = bands[number - 1]
+        codes = (*header.codes, *band.flag_codes)
+        measured = band.measured or header.measured
+        bands[number - 1] = replace(header, codes=codes, measured=measured)
     return look.with_bands(bands)
 
 

@@ -19,17 +19,21 @@ from typing import Literal
 import numpy as np
 
 from srcli.files import shipped_text
+from srcli.imaging.rasters.headers import numbers_in
 from srcli.imaging.rasters.heights import are_packed_heights
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
     Appearance,
+    codes_at_top,
     codes_beyond_gap,
+    codes_of_flags,
     fill_values_of,
     find_turn,
     has_same_units,
     is_data,
     measure_appearance,
+    range_beside,
     values_outside,
     wraps_around,
 )
@@ -159,7 +163,7 @@ class Band:
         return fill_values_of(*self.windows)
 
     @cached_property
-    def measured(self) -> tuple[float, float] | None:
+    def stated_range(self) -> tuple[float, float] | None:
         """Range of measurements that its tags state, if that is of the same units."""
         limits = self.header.limits
         if limits is None or self.look.has_huge_blocks:
@@ -167,11 +171,38 @@ class Band:
         return limits if has_same_units(*self.windows, limits) else None
 
     @cached_property
-    def special_codes(self) -> tuple[float, ...]:
+    def flag_codes(self) -> tuple[float, ...]:
+        """Codes among measurements that its flags name; none where they name classes."""
+        flags = numbers_in(self.tags.get("flag_values", ""))
+        if not flags or self.look.has_huge_blocks:
+            return ()
+        return codes_of_flags(*self.windows, flags, self.stated_range)
+
+    @property
+    def measured(self) -> tuple[float, float] | None:
+        """Range of measurements by its tags: the stated one, or what codes leave."""
+        if self.stated_range is None and self.flag_codes:
+            return range_beside(*self.windows, self.flag_codes)
+        return self.stated_range
+
+    @cached_property
+    def top_codes(self) -> tuple[float, ...]:
+        """Codes among measurements, at the top of bytes; see ``codes_at_top``."""
+        if self.look.has_huge_blocks:
+            return ()
+        return codes_at_top(*self.windows)
+
+    @cached_property
+    def gap_codes(self) -> tuple[float, ...]:
         """Codes among measurements, beyond a gap; see ``codes_beyond_gap``."""
         if self.look.has_huge_blocks:
             return ()
         return codes_beyond_gap(*self.windows)
+
+    @property
+    def special_codes(self) -> tuple[float, ...]:
+        """Codes among measurements of which the file says nothing."""
+        return self.gap_codes or self.top_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +279,8 @@ def _has_palette(band: Band) -> bool:
 
 def _has_flag_tags(band: Band) -> bool:
     is_thematic = band.tags.get("layer_type", "").lower() == "thematic"
-    return is_thematic or not _FLAG_TAGS.isdisjoint(band.tags)
+    has_flags = not _FLAG_TAGS.isdisjoint(band.tags)
+    return is_thematic or (has_flags and not band.flag_codes)
 
 
 def _has_category_names(band: Band) -> bool:
@@ -376,14 +408,26 @@ def _is_data_in_alpha(band: Band) -> bool:
 
 
 def _has_values_outside_stated_range(band: Band) -> str:
-    limits = band.measured
+    limits = band.stated_range
     if limits is None or not values_outside(*band.windows, limits).size:
         return ""
     return f"{limits[0]:g} to {limits[1]:g}"
 
 
+def _listed(codes: Iterable[float]) -> str:
+    return ", ".join(f"{code:g}" for code in codes)
+
+
+def _has_flags_beside_measurements(band: Band) -> str:
+    return _listed(band.flag_codes)
+
+
+def _has_codes_at_top(band: Band) -> str:
+    return _listed(band.top_codes)
+
+
 def _has_codes_beyond_gap(band: Band) -> str:
-    return ", ".join(f"{code:g}" for code in band.special_codes)
+    return _listed(band.gap_codes)
 
 
 def _read_signs() -> tuple[Sign, ...]:
