@@ -69,6 +69,13 @@ _LEAST_WRAPS = 16
 _CLOSE = 1 / 6
 """Share of a turn below which such steps are, mostly, the other way round; a third of a
 turn and more in noise."""
+_CLOSE_IN_NOISE = 0.3
+"""The same of values that fill the turn evenly: 0.28 with phase noise of a radian, 0.35
+where noise is all there is."""
+_PARTS = 50
+"""Of a turn, whose first and last are looked at."""
+_LEAST_AT_ENDS = 0.3
+"""Values in these, over those of all parts in the mean."""
 _LEAST_PIXELS = 16
 """Of each code; fewer are outliers."""
 _LEAST_EQUAL = 0.5
@@ -127,6 +134,8 @@ class Appearance(NamedTuple):
     have_gaps: bool = False
     """The few values are codes by gaps as no scale of shades has them; see
     ``are_codes``."""
+    ends_meet: bool = False
+    """Eight of the few values follow each other in a circle; see ``_ends_meet``."""
     are_identifiers: bool = False
     """The many values look like numbers of things, such as parcels."""
     is_mixed: bool = False
@@ -174,8 +183,9 @@ def _appearance_of(pixels: Array, valid: Array) -> Appearance:
         return Appearance()
     low, high = np.sort(_indices_of(pairs_of_values, values), axis=0)
     pairs = np.bincount(low * count + high, minlength=count * count)
+    pairs = pairs.reshape(count, count)
     few_values: list[float] = values.tolist()
-    is_unordered = _is_unordered(few_values, counts, pairs.reshape(count, count))
+    is_unordered = _is_unordered(few_values, counts, pairs)
     # shades of 8 bits have gaps: of pictures cut to 6 and more levels up to 0.84 of
     # neighbours were equal where gaps turned as those of codes do
     least_equal = _PLATEAUS if pixels.dtype.itemsize > 1 else _EVEN_PLATEAUS
@@ -188,6 +198,7 @@ def _appearance_of(pixels: Array, valid: Array) -> Appearance:
         values=frozenset(few_values),
         is_unordered=is_unordered,
         have_gaps=have_gaps,
+        ends_meet=_ends_meet(few_values, pairs),
     )
 
 
@@ -255,6 +266,22 @@ def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
     if are_patches or is_irregular:
         return disorder >= 0.6
     return are_few and disorder >= 0.9
+
+
+def _ends_meet(values: list[float], pairs: Array) -> bool:
+    """Tell if few values are eight directions, 1 to 8 or 0 to 7: the last is beside the first.
+
+    In a picture of eight shades the lightest hardly ever touches the darkest. ``pairs``
+    as in ``_is_unordered``; two values more may stand for sinks and the like.
+    """
+    lowest = 1.0 if 8 in values else 0.0
+    if len(values) > 10 or not {lowest + step for step in range(8)} <= set(values):
+        return False
+    first = values.index(lowest)
+    circle = pairs[first : first + 8, first : first + 8]
+    beside = np.median(circle.diagonal(1))
+    apart = np.median([*circle.diagonal(2), *circle.diagonal(3)])
+    return bool(circle[0, 7] >= beside / 2 > apart)
 
 
 def _has_irregular_gaps(values: list[float]) -> bool:
@@ -406,10 +433,14 @@ def wraps_around(pixels: Array, valid: Bools, turn: float, scale: float = 1.0) -
     values = pixels[valid].astype(np.float64) * scale
     if np.ptp(values) < _FULL * turn:
         return False
+    # wrapped phases have all values alike, those at the ends too, and noise
+    counts = np.histogram(values, _PARTS)[0]
+    is_even = min(counts[0], counts[-1]) >= _LEAST_AT_ENDS * counts.mean()
+    close = _CLOSE_IN_NOISE if is_even else _CLOSE
     before, after = neighbours(pixels, valid).astype(np.float64) * scale
     steps = np.abs(after - before)
     wide = steps[steps > turn / 2]
-    return wide.size >= _LEAST_WRAPS and float(np.median(turn - wide)) < _CLOSE * turn
+    return wide.size >= _LEAST_WRAPS and float(np.median(turn - wide)) < close * turn
 
 
 def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> bool:

@@ -246,8 +246,15 @@ def _find_word(names: Iterable[str], kinds: str, unless: str) -> str:
 
 
 def _names_of_file(band: Band) -> list[str]:
-    """Return the name of the file; none of several bands, as it may be about one of them."""
-    return [band.info.path.stem] if band.is_only else []
+    """Return the name of the file; none of several bands, as it may be about one of them.
+
+    That of masks counts for all that are no quantities, such as confidence.
+    """
+    name = band.info.path.stem
+    is_of_all = _find_word([name], "masks", "quantities")
+    if band.is_only or (is_of_all and not _find_word(band.names, "quantities", "masks")):
+        return [name]
+    return []
 
 
 def _word_for_angles(band: Band, names: Iterable[str]) -> str:
@@ -288,7 +295,7 @@ def _has_category_names(band: Band) -> bool:
 
 
 def _is_called_so(band: Band) -> str:
-    return _find_word(band.names, "classes codes", "quantities")
+    return _find_word(band.names, "classes codes numbers", "quantities")
 
 
 def _is_in_file_called_so(band: Band) -> str:
@@ -305,12 +312,15 @@ def _word_of_file(band: Band) -> str:
     """Return the word for classes in the name of a file, if its values are whole numbers."""
     if not band.appearance.is_whole:
         return ""
-    return _find_word(_names_of_file(band), "classes codes", "quantities")
+    return _find_word(_names_of_file(band), "classes codes numbers", "quantities")
 
 
 def _is_in_file_of_codes(band: Band) -> str:
     word = _word_of_file(band)
-    return word if word in _WORDS["codes"] else ""
+    kind = _WORDS["codes"]
+    if band.is_wide:
+        kind |= _WORDS["numbers"]
+    return word if word in kind else ""
 
 
 def _is_elevation(band: Band) -> str:
@@ -357,6 +367,21 @@ def _has_values_of_codes(band: Band) -> int:
 def _has_powers_of_two(band: Band) -> bool:
     directions = band.appearance.values - _NO_DIRECTION
     return len(directions) >= 5 and directions <= _DIRECTIONS
+
+
+def _has_directions(band: Band) -> bool:
+    return band.appearance.ends_meet
+
+
+def _has_one_value(band: Band) -> str:
+    """Ask for one value beside no data; a zero in samples may be dry land beside rain."""
+    if band.look.has_huge_blocks:
+        return ""
+    pixels, valid = band.windows
+    values = pixels[valid]
+    if valid.all() or not values.size or values.min() < values.max():
+        return ""
+    return f"{values[0]:g}" if values[0] or band.look.is_whole else ""
 
 
 def _has_values_in_any_order(band: Band) -> int:
