@@ -22,6 +22,7 @@ from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
 from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, keep_open
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
+from srcli.imaging.rasters.value_tables import read_value_table
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -273,6 +274,8 @@ def _bands(
     if option not in ("file", "none"):
         asked = np.atleast_1d(option).tolist()
     elements = _read_vrt_elements(description)
+    if dataset.count == 1 and (table := read_value_table(path)):
+        elements[1] = {"GDALRasterAttributeTable": table, **elements.get(1, {})}
     of_all_bands = dataset.tags()
     # each of these goes through all bands
     values = zip(

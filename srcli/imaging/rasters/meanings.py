@@ -115,7 +115,7 @@ def _apply_signs(
         if finding is None:
             continue
         findings[number] = finding
-        if not finding.sign.is_sure:
+        if not finding.sign.is_sure or evidence == "fills":
             bands[number - 1] = _EFFECTS[finding.sign.meaning](band)
     reasons.explain(findings)
     return look.with_bands(bands)

@@ -60,6 +60,7 @@ from srcli.imaging.rasters.gdal_access import (
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.stac_assets import remote_link
+from srcli.imaging.rasters.value_tables import find_value_table
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -254,6 +255,8 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     if dataset.driver in _INDEXES and container is not None:
         names.insert(0, str(container))
     names += _follow(path, dataset)
+    if table := find_value_table(path):
+        names.append(str(table))
     return tuple(dict.fromkeys(map(real_name, names)))
 
 

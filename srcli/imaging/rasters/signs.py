@@ -64,6 +64,10 @@ _MOST_CODES = 12
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})
 """Tags of the CF conventions."""
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
+_TEXTS = re.compile(r"<Type>2</Type>")
+"""A column of text in a table of values ..."""
+_OF_RANGES = re.compile(r'"athematic"|<Usage>[34]</Usage>')
+"""... that is of ranges of measurements, with ends of their own."""
 
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})
 """Formats whose palettes save room, unless georeferenced."""
@@ -157,10 +161,22 @@ class Band:
         """Its pixels in all windows (n, h, w) that were looked at, not to be changed."""
         return self.look.all_pixels(self.number)
 
+    @property
+    def product_nodata(self) -> list[float]:
+        """Value without data by the rules of the product that the file is of: 0 of Sentinel-2."""
+        is_count = self.header.dtype.startswith("uint") and self.header.nodata is None
+        in_product = self.info.driver == "SENTINEL2"
+        name = self.tags.get("bandname", "") if in_product else self.info.path.stem
+        is_band = re.search(_TABLE["sentinel_2"]["band" if in_product else "file"], name)
+        return [0.0] if is_count and is_band else []
+
     @cached_property
     def fill_values(self) -> list[float]:
         """Values that stand for no data though the file does not say so."""
-        return fill_values_of(*self.windows)
+        found: list[float] = []
+        if self.is_wide and not self.look.has_huge_blocks:
+            found = fill_values_of(*self.windows)
+        return [*self.product_nodata, *found]
 
     @cached_property
     def stated_range(self) -> tuple[float, float] | None:
@@ -291,7 +307,9 @@ def _has_flag_tags(band: Band) -> bool:
 
 
 def _has_category_names(band: Band) -> bool:
-    return bool(_CATEGORY.search("".join(band.header.vrt_elements.values())))
+    legend = "".join(band.header.vrt_elements.values())
+    has_texts = _TEXTS.search(legend) and not _OF_RANGES.search(legend)
+    return bool(has_texts or _CATEGORY.search(legend))
 
 
 def _is_called_so(band: Band) -> str:
@@ -414,9 +432,13 @@ def _are_bytes_of_heights(band: Band) -> bool:
     return are_packed_heights(pixels, valid)
 
 
+def _has_nodata_of_product(band: Band) -> bool:
+    return bool(band.product_nodata)
+
+
 def _has_fills(band: Band) -> str:
     is_measured = band.header.interpretation not in ("alpha", "palette")
-    if not is_measured or not band.is_wide or band.look.has_huge_blocks:
+    if not is_measured:
         return ""
     texts = ", ".join(f"{value:.9g}" for value in band.fill_values)
     if not texts:
