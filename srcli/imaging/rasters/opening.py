@@ -70,6 +70,8 @@ _MOST_FOLLOWED = 16
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
 _INDEXES = frozenset({"GTI", "STACTA", "STACIT"})
+FINEST = "10m"
+"""Name of the finest bands in a product of Sentinel-2."""
 _MOSAIC_DRIVERS = _INDEXES | {"VRT", "MRF"}
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "DIMAP",
@@ -174,7 +176,8 @@ def _refused_drivers() -> frozenset[str]:
 def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     """Open a raster; one of NetCDF that has no place on the map with its rows as stored.
 
-    GDAL turns those upside down, as if they were of a map from south to north.
+    GDAL turns those upside down, as if they were of a map from south to north. Of a
+    product of Sentinel-2 in one zone the bands of 10 m are opened.
     """
     import rasterio
     from rasterio.io import DatasetReader
@@ -182,6 +185,10 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     drivers = list(allowed_drivers(refused=refused))
     with quiet_libraries():
         dataset = DatasetReader(name, driver=drivers, sharing=False)
+        finest = [group for group in dataset.subdatasets if f":{FINEST}:" in group]
+        if dataset.driver == "SENTINEL2" and len(finest) == 1:
+            dataset.close()
+            dataset = DatasetReader(finest[0], driver=drivers, sharing=False)
         if dataset.driver == "netCDF" and dataset.transform.is_identity:
             dataset.close()
             with rasterio.Env(GDAL_NETCDF_BOTTOMUP="NO"):
