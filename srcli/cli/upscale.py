@@ -101,7 +101,11 @@ class GdalCommand(DeclaredCommand):
         args = list(_split_windows(args))
         for index, word in enumerate(args):
             follows = "".join(args[index + 1 : index + 2])
-            if word == "-r" and follows.lower() in _RESAMPLINGS and not Path(follows).exists():
+            if (
+                word == "-r"
+                and follows.lower() in _RESAMPLINGS
+                and not Path(follows).exists()
+            ):
                 ctx.fail(
                     f"-r {follows}: {_ADVICE['-rb']}; here -r searches subfolders, and a "
                     f"folder of this name is {follows}/"

@@ -262,14 +262,18 @@ def _is_axis(name: str) -> bool:
         return False
     for header in ("zarr.json", ".zarray"):
         with suppress(OSError, ValueError, LookupError, TypeError):
-            return len(json.loads(read_input(Path(*match.groups(), header)))["shape"]) < 2
+            return (
+                len(json.loads(read_input(Path(*match.groups(), header)))["shape"]) < 2
+            )
     return False
 
 
 def _note_on_groups(path: Path, name: str) -> str:
     """Return a note on the other bands of a Sentinel-2 product; ``name`` is that of its finest."""
     name = _spelled(name, path)
-    names = [name.replace(f":{FINEST}:", f":{group}:") for group in ("20m", "60m", "TCI")]
+    names = [
+        name.replace(f":{FINEST}:", f":{group}:") for group in ("20m", "60m", "TCI")
+    ]
     return f"its bands of 10 m are enlarged; name others instead: {for_shell(names)}"
 
 

@@ -16,7 +16,6 @@ import numpy as np
 
 from srcli.imaging.rasters.info import COLOURS, BandInfo
 from srcli.imaging.rasters.look import Look
-from srcli.imaging.rasters.measures import range_beside
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, find_rgb
 from srcli.imaging.rasters.signs import (
     TREATMENTS,
@@ -26,6 +25,7 @@ from srcli.imaging.rasters.signs import (
     Meaning,
     find_sign,
 )
+from srcli.imaging.rasters.special_codes import range_beside
 
 AlphaMode = Literal["auto", "yes", "no"]
 ClassMode = Literal["auto", "yes", "no"]

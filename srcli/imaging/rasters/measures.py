@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.look import BandWindow
 from srcli.imaging.rasters.nodata import is_nodata
 
-_FEW = 16
+FEW = 16
 """Most different values of alpha, of codes beside measurements, of a mask or of classes."""
 MOST = 64
 """Most different values of a band that may be classes by its values: few values."""
@@ -76,13 +76,6 @@ _PARTS = 50
 """Of a turn, whose first and last are looked at."""
 _LEAST_AT_ENDS = 0.3
 """Values in these, over those of all parts in the mean."""
-_LEAST_PIXELS = 16
-"""Of each code; fewer are outliers."""
-_LEAST_EQUAL = 0.5
-"""Share of the neighbours of codes that hold the same code: codes cover areas."""
-_LEAST_INSIDE = 0.5
-"""Share of the pixels within a stated range, below which the range is that of other
-units."""
 _LOW_FILL_VALUES = (
     -999,
     -9999,
@@ -100,16 +93,6 @@ _LOW_FILL_VALUES = (
 )
 """Values below those of most measurements, which many programs write for no data."""
 _HIGH_FILL_VALUES = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
-_TOPS = range(251, 255)
-"""Values of bytes that products keep for what is no measurement ..."""
-_LOWEST_TOP = 241
-"""... and the lowest that may be one beside them."""
-_LEAST_LINE = 0.25
-"""Share of the neighbours of such a code that hold it: a third along a coast of one pixel."""
-_MOST_STEPS = 90
-"""Percentile of the steps between measurements above which most of its borders are."""
-_MOST_SCATTERED = 0.01
-"""Pixels of 251 to 254 that form no areas, over those of codes; shades are many."""
 _HUGE = 1e19
 """Least size of floats that may be fills whatever their digits are, such as -3.4e38."""
 _LEAST_AREA = 16
@@ -393,7 +376,7 @@ def is_data(pixels: Array, bits: int | None) -> bool:
         most = 2 ** (bits or pixels.dtype.itemsize * 8) - 1
         if highest < _FAINT * most:
             return True
-    if len(values) <= _FEW or 2 * counts.max() > counts.sum():
+    if len(values) <= FEW or 2 * counts.max() > counts.sum():
         return False
     rounding = highest / 255
     slopes = 0.0
@@ -443,155 +426,6 @@ def wraps_around(pixels: Array, valid: Bools, turn: float, scale: float = 1.0) -
     return wide.size >= _LEAST_WRAPS and float(np.median(turn - wide)) < close * turn
 
 
-def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> bool:
-    """Tell if a stated range is that of the pixels, not of what scale and offset make of them.
-
-    Then most valid pixels lie inside, or those outside have few values.
-    """
-    outside = values_outside(pixels, valid, limits)
-    count = int(valid.sum())
-    is_most = outside.size > (1 - _LEAST_INSIDE) * count
-    return not is_most or len(np.unique(outside)) <= _FEW
-
-
-def values_outside(pixels: Array, valid: Bools, limits: tuple[float, float]) -> Array:
-    """Return the valid pixels (n,) that lie outside of limits."""
-    samples = pixels[valid]
-    return np.asarray(samples[(samples < limits[0]) | (samples > limits[1])])
-
-
-def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
-    """Return the codes among valid pixels (n, h, w): few values beyond a gap, in areas.
-
-    The gap is as wide as all other values, of which there are many.
-    """
-    samples = pixels[valid]
-    values, counts = np.unique(samples, return_counts=True)
-    measured = values.astype(np.float64)
-    codes: list[float] = []
-    while len(measured) > _FEW:
-        halves = measured / 2  # whose distances no float is too small for
-        gaps = np.diff(halves)
-        widest = int(gaps.argmax())
-        below = measured[: widest + 1]
-        above = measured[widest + 1 :]
-        rest, beyond = (below, above) if len(below) > len(above) else (above, below)
-        if gaps[widest] < rest[-1] / 2 - rest[0] / 2 or len(beyond) > _FEW:
-            break
-        codes += beyond.tolist()
-        measured = rest
-    if not codes or len(measured) <= _FEW or len(codes) > _FEW:
-        return ()
-    are_codes = np.isin(values, codes)
-    if counts[are_codes].min() < _LEAST_PIXELS:
-        return ()
-    before, after = neighbours(pixels, valid)
-    touch = np.isin(before, values[are_codes]) | np.isin(after, values[are_codes])
-    equal = (before == after)[touch]
-    if not equal.size or equal.mean() < _LEAST_EQUAL:
-        return ()
-    return tuple(sorted(codes))
-
-
-def codes_of_flags(
-    pixels: Array,
-    valid: Bools,
-    flags: list[float],
-    limits: tuple[float, float] | None,
-) -> tuple[float, ...]:
-    """Return which of a band's flags (CF conventions) are codes beside measurements.
-
-    All flags of classes, which name the values there are. Those outside of the stated
-    range ``limits``, and those of a band with many other values, name what is no
-    measurement: cloud, land, ice.
-    """
-    # flags of unsigned bytes are written as signed ones, too: -5 is 251
-    named = np.array(flags).astype(np.int64 if pixels.dtype.kind in "iu" else float)
-    named = named.astype(pixels.dtype)
-    are_outside = np.ones(named.shape, np.bool_)
-    if limits is not None:
-        are_outside = (named < limits[0]) | (named > limits[1])
-    values = np.unique(pixels[valid])
-    unnamed = values[~np.isin(values, named)]
-    is_beside = limits is not None and unnamed.size > 0 and bool(are_outside.all())
-    if is_beside or unnamed.size > _FEW:
-        return tuple(named[are_outside].tolist())
-    return ()
-
-
-def range_beside(
-    pixels: Array, valid: Bools, codes: Sequence[float], *, is_exact: bool = False
-) -> tuple[float, float]:
-    """Return the range of measurements beside codes: what lies between these, both ends in.
-
-    ``is_exact`` ends it at the highest measurement among the valid pixels, which are all
-    there are.
-    """
-    dtype = pixels.dtype
-    samples = pixels[valid]
-    samples = samples[~np.isin(samples, codes)]
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    low = float(limits.min)
-    high = float(limits.max)
-    for code in codes:
-        if samples.size and code < samples.min():
-            low = max(low, _next(dtype, code, 1))
-        else:
-            high = min(high, _next(dtype, code, -1))
-    return low, float(samples.max()) if is_exact else high
-
-
-def _next(dtype: np.dtype[Any], value: float, step: int) -> float:
-    """Return the next value of a dtype above (``step`` 1) or below (-1)."""
-    if dtype.kind != "f":
-        return value + step
-    return float(np.nextafter(dtype.type(value), dtype.type(step * np.inf)))
-
-
-def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
-    """Return the codes at the top of bytes among valid pixels (n, h, w).
-
-    Products of land and sea ice keep 251 to 254 for sea, cloud and the like above
-    measurements of 0 to 250 at most. They form areas whose borders are higher than most
-    steps between measurements. What is overexposed ends in its own shades: it has 251
-    to 254 all over, and 255 alone is no code.
-    """
-    samples = pixels[valid]
-    if not samples.size or not _TOPS[0] <= samples.max() <= 255 or samples.min() < 0:
-        return ()
-    if (samples % 1).any():
-        return ()
-    before, after = neighbours(pixels, valid)
-    is_same = before == after
-    areas = []
-    scattered = 0
-    for code in range(_LOWEST_TOP, 256):
-        count = int((samples == code).sum())
-        touch = (before == code) | (after == code)
-        if count >= _LEAST_AREA and touch.any() and is_same[touch].mean() >= _LEAST_LINE:
-            areas.append(code)
-        elif code in _TOPS:
-            scattered += count
-    # beside an area of 250, 100 % of a product, a code of 251 is no step
-    are_inside = np.isin([before, after], areas)
-    steps = np.abs(before.astype(np.float64) - after)
-    usual = steps[~are_inside.any(axis=0)]
-    is_border = are_inside[0] != are_inside[1]
-    codes = []
-    for code in areas:
-        border = steps[is_border & ((before == code) | (after == code))]
-        is_cliff = border.size and usual.size
-        if is_cliff and np.median(border) > np.percentile(usual, _MOST_STEPS):
-            codes.append(code)
-    known = np.isin(samples, [code for code in codes if code in _TOPS])
-    if scattered >= _MOST_SCATTERED * known.sum():
-        return ()
-    if len(np.unique(samples)) - len(areas) <= _FEW:
-        return ()  # classes
-    # one that lies in the midst of another has no border of its own
-    return tuple(code for code in areas if code in codes or code >= _TOPS[0])
-
-
 def fill_values_of(pixels: Array, valid: Bools) -> list[float]:
     """Return the fills among valid pixels (n, h, w), the most extreme first.
 
@@ -636,7 +470,7 @@ def _is_apart(values: Array, end: float) -> bool:
     if is_huge or end < 0:
         return True
     thinned = data[:: max(data.size // 10_000, 1)]
-    return len(np.unique(thinned)) > _FEW
+    return len(np.unique(thinned)) > FEW
 
 
 def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:

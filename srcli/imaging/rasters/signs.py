@@ -25,17 +25,19 @@ from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
     Appearance,
+    fill_values_of,
+    find_turn,
+    is_data,
+    measure_appearance,
+    wraps_around,
+)
+from srcli.imaging.rasters.special_codes import (
     codes_at_top,
     codes_beyond_gap,
     codes_of_flags,
-    fill_values_of,
-    find_turn,
     has_same_units,
-    is_data,
-    measure_appearance,
     range_beside,
     values_outside,
-    wraps_around,
 )
 
 Meaning = Literal[
@@ -167,7 +169,9 @@ class Band:
         is_count = self.header.dtype.startswith("uint") and self.header.nodata is None
         in_product = self.info.driver == "SENTINEL2"
         name = self.tags.get("bandname", "") if in_product else self.info.path.stem
-        is_band = re.search(_TABLE["sentinel_2"]["band" if in_product else "file"], name)
+        is_band = re.search(
+            _TABLE["sentinel_2"]["band" if in_product else "file"], name
+        )
         return [0.0] if is_count and is_band else []
 
     @cached_property
@@ -262,15 +266,8 @@ def _find_word(names: Iterable[str], kinds: str, unless: str) -> str:
 
 
 def _names_of_file(band: Band) -> list[str]:
-    """Return the name of the file; none of several bands, as it may be about one of them.
-
-    That of masks counts for all that are no quantities, such as confidence.
-    """
-    name = band.info.path.stem
-    is_of_all = _find_word([name], "masks", "quantities")
-    if band.is_only or (is_of_all and not _find_word(band.names, "quantities", "masks")):
-        return [name]
-    return []
+    """Return the name of the file; none of several bands, as it may be about one of them."""
+    return [band.info.path.stem] if band.is_only else []
 
 
 def _word_for_angles(band: Band, names: Iterable[str]) -> str:
@@ -314,6 +311,13 @@ def _has_category_names(band: Band) -> bool:
 
 def _is_called_so(band: Band) -> str:
     return _find_word(band.names, "classes codes numbers", "quantities")
+
+
+def _is_in_file_of_masks(band: Band) -> str:
+    """Ask files of several masks, of which one may be confidence."""
+    if band.is_only or _find_word(band.names, "quantities", "masks"):
+        return ""
+    return _find_word([band.info.path.stem], "masks", "quantities")
 
 
 def _is_in_file_called_so(band: Band) -> str:

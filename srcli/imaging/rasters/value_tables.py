@@ -1,4 +1,4 @@
-"""Read Esri's tables of classes beside rasters, NAME.tif.vat.dbf, which GDAL before 3.12 does not."""
+"""Read Esri's tables of classes, NAME.tif.vat.dbf, which GDAL before 3.12 does not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ def _as_attribute_table(content: bytes) -> ET.Element:
             has_name = True
         column = ET.SubElement(root, "FieldDefn", index=str(index))
         ET.SubElement(column, "Name").text = title
-        ET.SubElement(column, "Type").text = str(int(decimals > 0)) if is_number else "2"
+        ET.SubElement(column, "Type").text = (
+            str(int(decimals > 0)) if is_number else "2"
+        )
         ET.SubElement(column, "Usage").text = usage
         lengths.append(length)
     for index in range(row_count):

@@ -1,0 +1,188 @@
+"""Find codes among measurements, such as 250 for cloud: functions of arrays alone.
+
+They lie outside of a range that the file states, are named by its flags, lie beyond a
+gap, or at the top of bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.rasters.measures import FEW, neighbours
+
+_LEAST_PIXELS = 16
+"""Of each code; fewer are outliers."""
+_LEAST_EQUAL = 0.5
+"""Share of the neighbours of codes that hold the same code: codes cover areas."""
+_LEAST_INSIDE = 0.5
+"""Share of the pixels within a stated range, below which the range is that of other
+units."""
+_TOPS = range(251, 255)
+"""Values of bytes that products keep for what is no measurement ..."""
+_LOWEST_TOP = 241
+"""... and the lowest that may be one beside them."""
+_LEAST_LINE = 0.25
+"""Share of the neighbours of such a code that hold it: a third along a coast of one pixel."""
+_MOST_STEPS = 90
+"""Percentile of the steps between measurements above which most of its borders are."""
+_MOST_SCATTERED = 0.01
+"""Pixels of 251 to 254 that form no areas, over those of codes; shades are many."""
+
+
+def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> bool:
+    """Tell if a stated range is that of the pixels, not of what scale and offset make of them.
+
+    Then most valid pixels lie inside, or those outside have few values.
+    """
+    outside = values_outside(pixels, valid, limits)
+    count = int(valid.sum())
+    is_most = outside.size > (1 - _LEAST_INSIDE) * count
+    return not is_most or len(np.unique(outside)) <= FEW
+
+
+def values_outside(pixels: Array, valid: Bools, limits: tuple[float, float]) -> Array:
+    """Return the valid pixels (n,) that lie outside of limits."""
+    samples = pixels[valid]
+    return np.asarray(samples[(samples < limits[0]) | (samples > limits[1])])
+
+
+def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
+    """Return the codes among valid pixels (n, h, w): few values beyond a gap, in areas.
+
+    The gap is as wide as all other values, of which there are many.
+    """
+    samples = pixels[valid]
+    values, counts = np.unique(samples, return_counts=True)
+    measured = values.astype(np.float64)
+    codes: list[float] = []
+    while len(measured) > FEW:
+        halves = measured / 2  # whose distances no float is too small for
+        gaps = np.diff(halves)
+        widest = int(gaps.argmax())
+        below = measured[: widest + 1]
+        above = measured[widest + 1 :]
+        rest, beyond = (below, above) if len(below) > len(above) else (above, below)
+        if gaps[widest] < rest[-1] / 2 - rest[0] / 2 or len(beyond) > FEW:
+            break
+        codes += beyond.tolist()
+        measured = rest
+    if not codes or len(measured) <= FEW or len(codes) > FEW:
+        return ()
+    are_codes = np.isin(values, codes)
+    if counts[are_codes].min() < _LEAST_PIXELS:
+        return ()
+    before, after = neighbours(pixels, valid)
+    touch = np.isin(before, values[are_codes]) | np.isin(after, values[are_codes])
+    equal = (before == after)[touch]
+    if not equal.size or equal.mean() < _LEAST_EQUAL:
+        return ()
+    return tuple(sorted(codes))
+
+
+def codes_of_flags(
+    pixels: Array,
+    valid: Bools,
+    flags: list[float],
+    limits: tuple[float, float] | None,
+) -> tuple[float, ...]:
+    """Return which of a band's flags (CF conventions) are codes beside measurements.
+
+    All flags of classes, which name the values there are. Those outside of the stated
+    range ``limits``, and those of a band with many other values, name what is no
+    measurement: cloud, land, ice.
+    """
+    # flags of unsigned bytes are written as signed ones, too: -5 is 251
+    named = np.array(flags).astype(np.int64 if pixels.dtype.kind in "iu" else float)
+    named = named.astype(pixels.dtype)
+    are_outside = np.ones(named.shape, np.bool_)
+    if limits is not None:
+        are_outside = (named < limits[0]) | (named > limits[1])
+    values = np.unique(pixels[valid])
+    unnamed = values[~np.isin(values, named)]
+    is_beside = limits is not None and unnamed.size > 0 and bool(are_outside.all())
+    if is_beside or unnamed.size > FEW:
+        return tuple(named[are_outside].tolist())
+    return ()
+
+
+def range_beside(
+    pixels: Array, valid: Bools, codes: Sequence[float], *, is_exact: bool = False
+) -> tuple[float, float]:
+    """Return the range of measurements beside codes: what lies between these, both ends in.
+
+    ``is_exact`` ends it at the lowest and highest measurement among the valid pixels,
+    which are all there are.
+    """
+    dtype = pixels.dtype
+    samples = pixels[valid]
+    samples = samples[~np.isin(samples, codes)]
+    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+    low = float(limits.min)
+    high = float(limits.max)
+    for code in codes:
+        if samples.size and code < samples.min():
+            low = max(low, _next(dtype, code, 1))
+        else:
+            high = min(high, _next(dtype, code, -1))
+    if is_exact:
+        return float(samples.min()), float(samples.max())
+    return low, high
+
+
+def _next(dtype: np.dtype[Any], value: float, step: int) -> float:
+    """Return the next value of a dtype above (``step`` 1) or below (-1)."""
+    if dtype.kind != "f":
+        return value + step
+    return float(np.nextafter(dtype.type(value), dtype.type(step * np.inf)))
+
+
+def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
+    """Return the codes at the top of bytes among valid pixels (n, h, w).
+
+    Products of land and sea ice keep 251 to 254 for sea, cloud and the like above
+    measurements of 0 to 250 at most. They form areas whose borders are higher than most
+    steps between measurements. What is overexposed ends in its own shades: it has 251
+    to 254 all over, and 255 alone is no code.
+    """
+    samples = pixels[valid]
+    if not samples.size or not _TOPS[0] <= samples.max() <= 255 or samples.min() < 0:
+        return ()
+    if (samples % 1).any():
+        return ()
+    before, after = neighbours(pixels, valid)
+    is_same = before == after
+    areas = []
+    scattered = 0
+    for code in range(_LOWEST_TOP, 256):
+        count = int((samples == code).sum())
+        touch = (before == code) | (after == code)
+        if (
+            count >= _LEAST_PIXELS
+            and touch.any()
+            and is_same[touch].mean() >= _LEAST_LINE
+        ):
+            areas.append(code)
+        elif code in _TOPS:
+            scattered += count
+    # beside an area of 250, 100 % of a product, a code of 251 is no step
+    are_inside = np.isin([before, after], areas)
+    steps = np.abs(before.astype(np.float64) - after)
+    usual = steps[~are_inside.any(axis=0)]
+    is_border = are_inside[0] != are_inside[1]
+    codes = []
+    for code in areas:
+        border = steps[is_border & ((before == code) | (after == code))]
+        is_cliff = border.size and usual.size
+        if is_cliff and np.median(border) > np.percentile(usual, _MOST_STEPS):
+            codes.append(code)
+    known = np.isin(samples, [code for code in codes if code in _TOPS])
+    if scattered >= _MOST_SCATTERED * known.sum():
+        return ()
+    if len(np.unique(samples)) - len(areas) <= FEW:
+        return ()  # classes
+    # one that lies in the midst of another has no border of its own
+    return tuple(code for code in areas if code in codes or code >= _TOPS[0])
