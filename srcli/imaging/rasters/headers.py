@@ -28,7 +28,7 @@ from srcli.imaging.rasters.opening import (
     keep_open,
 )
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
-from srcli.imaging.rasters.value_tables import read_value_table
+from srcli.imaging.rasters.value_tables import NAME, read_value_table
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -311,7 +311,7 @@ def _bands(
         asked = np.atleast_1d(option).tolist()
     elements = _read_vrt_elements(description)
     if dataset.count == 1 and (table := read_value_table(path)):
-        elements[1] = {"GDALRasterAttributeTable": table, **elements.get(1, {})}
+        elements[1] = {NAME: table, **elements.get(1, {})}
     of_all_bands = dataset.tags()
     # each of these goes through all bands
     values = zip(

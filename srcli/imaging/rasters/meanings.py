@@ -82,9 +82,7 @@ def _as_data(band: Band) -> BandInfo:
 
 def _as_codes(band: Band) -> BandInfo:
     codes = band.special_codes
-    measured = range_beside(*band.windows, codes)
-    if band.top_codes and band.look.is_whole:
-        measured = range_beside(*band.windows, codes, is_exact=True)
+    measured = range_beside(*band.windows, codes) if band.top_codes else None
     return replace(band.header, codes=codes, measured=measured)
 
 

@@ -7,7 +7,6 @@ gap, or at the top of bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +20,8 @@ _LEAST_EQUAL = 0.5
 _LEAST_INSIDE = 0.5
 """Share of the pixels within a stated range, below which the range is that of other
 units."""
-_TOPS = range(251, 255)
-"""Values of bytes that products keep for what is no measurement ..."""
+_TOPS = range(251, 256)
+"""Values of bytes that products keep for what is no measurement, light the last of them ..."""
 _LOWEST_TOP = 241
 """... and the lowest that may be one beside them."""
 _LEAST_LINE = 0.25
@@ -98,46 +97,21 @@ def codes_of_flags(
     # flags of unsigned bytes are written as signed ones, too: -5 is 251
     named = np.array(flags).astype(np.int64 if pixels.dtype.kind in "iu" else float)
     named = named.astype(pixels.dtype)
-    are_outside = np.ones(named.shape, np.bool_)
+    unnamed = len(np.setdiff1d(pixels[valid], named))
+    are_beside = False
     if limits is not None:
         are_outside = (named < limits[0]) | (named > limits[1])
-    values = np.unique(pixels[valid])
-    unnamed = values[~np.isin(values, named)]
-    is_beside = limits is not None and unnamed.size > 0 and bool(are_outside.all())
-    if is_beside or unnamed.size > FEW:
-        return tuple(named[are_outside].tolist())
-    return ()
+        are_beside = unnamed > 0 and bool(are_outside.all())
+        named = named[are_outside]
+    return tuple(named.tolist()) if are_beside or unnamed > FEW else ()
 
 
 def range_beside(
-    pixels: Array, valid: Bools, codes: Sequence[float], *, is_exact: bool = False
+    pixels: Array, valid: Bools, codes: Sequence[float]
 ) -> tuple[float, float]:
-    """Return the range of measurements beside codes: what lies between these, both ends in.
-
-    ``is_exact`` ends it at the lowest and highest measurement among the valid pixels,
-    which are all there are.
-    """
-    dtype = pixels.dtype
-    samples = pixels[valid]
-    samples = samples[~np.isin(samples, codes)]
-    limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-    low = float(limits.min)
-    high = float(limits.max)
-    for code in codes:
-        if samples.size and code < samples.min():
-            low = max(low, _next(dtype, code, 1))
-        else:
-            high = min(high, _next(dtype, code, -1))
-    if is_exact:
-        return float(samples.min()), float(samples.max())
-    return low, high
-
-
-def _next(dtype: np.dtype[Any], value: float, step: int) -> float:
-    """Return the next value of a dtype above (``step`` 1) or below (-1)."""
-    if dtype.kind != "f":
-        return value + step
-    return float(np.nextafter(dtype.type(value), dtype.type(step * np.inf)))
+    """Return the lowest and highest measurement beside codes among valid pixels."""
+    measured = np.setdiff1d(pixels[valid], codes)
+    return float(measured[0]), float(measured[-1])
 
 
 def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
@@ -149,40 +123,34 @@ def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
     to 254 all over, and 255 alone is no code.
     """
     samples = pixels[valid]
-    if not samples.size or not _TOPS[0] <= samples.max() <= 255 or samples.min() < 0:
+    if not samples.size or samples.max() not in _TOPS or samples.min() < 0:
         return ()
-    if (samples % 1).any():
-        return ()
+    values, counts = np.unique(samples, return_counts=True)
     before, after = neighbours(pixels, valid)
     is_same = before == after
-    areas = []
-    scattered = 0
-    for code in range(_LOWEST_TOP, 256):
-        count = int((samples == code).sum())
-        touch = (before == code) | (after == code)
-        if (
-            count >= _LEAST_PIXELS
-            and touch.any()
-            and is_same[touch].mean() >= _LEAST_LINE
-        ):
-            areas.append(code)
-        elif code in _TOPS:
-            scattered += count
+    places = {}
+    for value, count in zip(values, counts, strict=True):
+        if value >= _LOWEST_TOP and count >= _LEAST_PIXELS:
+            touch = (before == value) | (after == value)
+            if touch.any() and is_same[touch].mean() >= _LEAST_LINE:
+                places[float(value)] = touch
     # beside an area of 250, 100 % of a product, a code of 251 is no step
+    areas = [*places]
     are_inside = np.isin([before, after], areas)
     steps = np.abs(before.astype(np.float64) - after)
     usual = steps[~are_inside.any(axis=0)]
     is_border = are_inside[0] != are_inside[1]
     codes = []
-    for code in areas:
-        border = steps[is_border & ((before == code) | (after == code))]
+    for code, touch in places.items():
+        border = steps[is_border & touch]
         is_cliff = border.size and usual.size
         if is_cliff and np.median(border) > np.percentile(usual, _MOST_STEPS):
             codes.append(code)
-    known = np.isin(samples, [code for code in codes if code in _TOPS])
-    if scattered >= _MOST_SCATTERED * known.sum():
+    are_tops = np.isin(values, _TOPS[:-1])
+    known = counts[are_tops & np.isin(values, codes)].sum()
+    scattered = counts[are_tops & ~np.isin(values, areas)].sum()
+    are_classes = len(values) - len(areas) <= FEW
+    if are_classes or scattered >= _MOST_SCATTERED * known or (values % 1).any():
         return ()
-    if len(np.unique(samples)) - len(areas) <= FEW:
-        return ()  # classes
     # one that lies in the midst of another has no border of its own
     return tuple(code for code in areas if code in codes or code >= _TOPS[0])

@@ -5,17 +5,26 @@ from __future__ import annotations
 import struct
 from contextlib import suppress
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+
+import numpy as np
 
 from srcli.files import read_input
 from srcli.imaging.rasters.dataset_names import DatasetName
 
 _SUFFIX = ".vat.dbf"
-_FIELDS = 32
-"""Bytes of a dBASE file before its fields, and of each field."""
-_USAGES = {"value": "5", "count": "1", "red": "6", "green": "7", "blue": "8"}
-"""Numbers of GDAL for what columns are, by their names: GFU_MinMax, GFU_PixelCount ..."""
-_NAME = "2"
+NAME = "GDALRasterAttributeTable"
+"""Element of GDAL's VRT format."""
+_FIELD = np.dtype({
+    "names": ("name", "kind", "length", "decimals"),
+    "formats": ("S11", "S1", "u1", "u1"),
+    "offsets": (0, 11, 16, 17),
+    "itemsize": 32,
+})  # fmt: skip
+"""A column in the header of a dBASE file, which begins with as many bytes of its own."""
+_USAGES = {"value": 5, "count": 1, "red": 6, "green": 7, "blue": 8, "": 2}
+"""Numbers of GDAL for what columns are, by their names: GFU_MinMax, GFU_PixelCount ...; the
+first of texts is the name."""
 
 
 def find_value_table(path: Path) -> Path | None:
@@ -34,47 +43,41 @@ def read_value_table(path: Path) -> str:
     if table is not None:
         # what is damaged names no classes
         with suppress(OSError, struct.error, ValueError):
-            return ET.tostring(_as_attribute_table(read_input(table)), "unicode")
+            return _as_attribute_table(read_input(table))
     return ""
 
 
-def _as_attribute_table(content: bytes) -> ET.Element:
+def _as_attribute_table(content: bytes) -> str:
     """Convert a dBASE file; numbers with decimals are floats, the first text is the name."""
-    row_count, start, row_bytes = struct.unpack_from("<IHH", content, 4)
-    root = ET.Element("GDALRasterAttributeTable", tableType="thematic")
-    lengths = []
-    has_name = False
-    for index, begin in enumerate(range(_FIELDS, start - 1, _FIELDS)):
-        name, kind, length, decimals = struct.unpack_from("<11sc4xBB", content, begin)
-        title = name.partition(b"\0")[0].decode("latin-1")
-        is_number = kind in b"NF"
-        usage = _USAGES.get(title.lower(), "0") if is_number else "0"
-        if not is_number and not has_name:
-            usage = _NAME
-            has_name = True
-        column = ET.SubElement(root, "FieldDefn", index=str(index))
-        ET.SubElement(column, "Name").text = title
-        ET.SubElement(column, "Type").text = (
-            str(int(decimals > 0)) if is_number else "2"
+    row_count, start = struct.unpack_from("<IH", content, 4)
+    columns = np.frombuffer(
+        content, _FIELD, start // _FIELD.itemsize - 1, _FIELD.itemsize
+    )
+    kinds = [("deleted", "S1")]
+    definitions = ""
+    usages = {**_USAGES}
+    for index, (title, kind, length, decimals) in enumerate(columns.tolist()):
+        name = title.partition(b"\0")[0]
+        kinds.append((str(index), f"S{length}"))
+        is_text = kind not in (b"N", b"F")
+        key = "" if is_text else name.decode("latin-1").lower()
+        number = 2 if is_text else int(decimals > 0)
+        definitions += (
+            f'<FieldDefn index="{index}"><Name>{_as_xml(name)}</Name><Type>{number}</Type>'
+            f"<Usage>{usages.pop(key, 0)}</Usage></FieldDefn>"
         )
-        ET.SubElement(column, "Usage").text = usage
-        lengths.append(length)
-    for index in range(row_count):
-        begin = start + index * row_bytes
-        record = content[begin : begin + row_bytes]
-        if len(record) < row_bytes:
-            raise ValueError("it ends before its last row")
-        row = ET.SubElement(root, "Row", index=str(index))
-        begin = 1  # behind the mark of deleted rows
-        for length in lengths:
-            cell = record[begin : begin + length]
-            ET.SubElement(row, "F").text = _decoded(cell).strip(" \0")
-            begin += length
-    return root
+    rows = ""
+    for index, cells in enumerate(
+        np.frombuffer(content, kinds, row_count, start).tolist()
+    ):
+        texts = "".join(f"<F>{_as_xml(cell)}</F>" for cell in cells[1:])
+        rows += f'<Row index="{index}">{texts}</Row>'
+    return f'<{NAME} tableType="thematic">{definitions}{rows}</{NAME}>'
 
 
-def _decoded(cell: bytes) -> str:
+def _as_xml(cell: bytes) -> str:
     try:
-        return cell.decode()
+        text = cell.decode()
     except UnicodeDecodeError:
-        return cell.decode("latin-1")
+        text = cell.decode("latin-1")
+    return escape(text.strip())
