@@ -14,27 +14,17 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters import heights
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
+from srcli.imaging.rasters.names import NAMES
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports import Window
 
 _STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
 """Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""
-_AXES_OF_MAPS = frozenset({
-    "y", "lat", "latitude", "row", "rows", "line", "lines", "northing", "downtrack", "along_track",
-    "x", "lon", "longitude", "column", "columns", "sample", "samples", "easting", "crosstrack",
-    "across_track",
-})  # fmt: skip
+_AXES_OF_MAPS = NAMES["axes_of_maps"]
 """Names of dimensions along which no bands lie."""
-_BEYOND_COLOURS = frozenset({
-    "edge", "rededge", "infra", "infrared", "near", "nir", "far", "shortwave", "swir", "thermal",
-})  # fmt: skip
+_BEYOND_COLOURS = NAMES["beyond_colours"]
 """Words of bands that no eye sees, such as "Near Infra-Red" and "Red Edge"."""
-_MEASURES = frozenset({
-    "ndvi", "evi", "savi", "msavi", "gndvi", "ndre", "ndwi", "mndwi", "ndmi", "ndbi", "nbr", "dnbr",
-    "ndsi", "lai", "fapar", "fpar", "fcover", "gpp", "npp", "lst", "temperature", "temp", "tmin",
-    "tmax", "prec", "precip", "precipitation", "rain", "rainfall", "dem", "dsm", "dtm", "elevation",
-    "slope", "aspect",
-})  # fmt: skip
+_MEASURES = NAMES["measures"]
 """Words of bands that are measurements, of which three make no colours."""
 _DATE = re.compile(r"(?<!\d)(?:19|20)\d\d(?:[-_.]?[01]\d)?(?:[-_.]?[0-3]\d)?(?!\d)")
 """A year, a month or a day."""
