@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from skimage.data import camera
+from skimage.data import camera, moon
 
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 from tests.fixtures.pictures import repeated
@@ -147,8 +147,17 @@ LIGHT = np.clip(camera()[::4, ::4][:SIZE, :SIZE] * 1.6, 0, 255)
         np.clip(190 + 70 * field(9, 3), 0, 254),
         np.where(SEA, 255, measured(250, 145, 40)),  # 255 alone may be light
         np.where(SEA, 254, field(1) > 0),  # classes
+        np.clip(moon() * 2.0, 0, 255),  # with every second shade
     ],
-    ids=["saturated", "photograph", "cut photograph", "smooth", "white", "classes"],
+    ids=[
+        "saturated",
+        "photograph",
+        "cut photograph",
+        "smooth",
+        "white",
+        "classes",
+        "moon",
+    ],
 )
 def test_what_is_bright_holds_no_codes(srx, pixels):
     write_by_gdal("a.tif", pixels.astype("uint8"), **PLACE)

@@ -114,7 +114,9 @@ def numbers_in(text: str) -> list[float]:
     words = re.split(r"[\s,;]+", text.strip(" \t\n[](){}"))
     try:
         # letters behind them are types of CDL
-        return [float(re.sub(r"(?<=\d)[a-zA-Z]+$", "", word)) for word in words if word]
+        return [
+            float(re.sub(r"(?<=[\d.])[a-zA-Z]+$", "", word)) for word in words if word
+        ]
     except ValueError:
         return []
 

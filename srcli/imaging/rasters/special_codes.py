@@ -28,6 +28,9 @@ _LEAST_LINE = 0.25
 """Share of the neighbours of such a code that hold it: a third along a coast of one pixel."""
 _MOST_STEPS = 90
 """Percentile of the steps between measurements above which most of its borders are."""
+_MOST_BRIGHT = 75
+"""Percentile of the measurements up to which most are that lie beside it; beside what is
+overexposed they are brighter."""
 _MOST_SCATTERED = 0.01
 """Pixels of 251 to 254 that form no areas, over those of codes; shades are many."""
 
@@ -137,15 +140,19 @@ def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
     # beside an area of 250, 100 % of a product, a code of 251 is no step
     areas = [*places]
     are_inside = np.isin([before, after], areas)
-    steps = np.abs(before.astype(np.float64) - after)
-    usual = steps[~are_inside.any(axis=0)]
-    is_border = are_inside[0] != are_inside[1]
+    usual = np.abs(before.astype(np.float64) - after)[~are_inside.any(axis=0)]
+    others = samples[~np.isin(samples, areas)]
     codes = []
-    for code, touch in places.items():
-        border = steps[is_border & touch]
-        is_cliff = border.size and usual.size
-        if is_cliff and np.median(border) > np.percentile(usual, _MOST_STEPS):
-            codes.append(code)
+    if usual.size:
+        cliff = np.percentile(usual, _MOST_STEPS)
+        bright = np.percentile(others, _MOST_BRIGHT)
+        is_border = are_inside[0] != are_inside[1]
+        lower = np.minimum(before, after)
+        for code, touch in places.items():
+            beside = lower[is_border & touch]
+            middle = np.median(beside) if beside.size else code
+            if code - middle > cliff and middle <= bright:
+                codes.append(code)
     are_tops = np.isin(values, _TOPS[:-1])
     known = counts[are_tops & np.isin(values, codes)].sum()
     scattered = counts[are_tops & ~np.isin(values, areas)].sum()
