@@ -28,6 +28,8 @@ _LEAST_LINE = 0.25
 """Share of the neighbours of such a code that hold it: a third along a coast of one pixel."""
 _MOST_STEPS = 90
 """Percentile of the steps between measurements above which most of its borders are."""
+_THINNED = 5
+"""Of so many steps one is looked at."""
 _MOST_BRIGHT = 75
 """Percentile of the measurements up to which most are that lie beside it; beside what is
 overexposed they are brighter."""
@@ -130,26 +132,28 @@ def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
         return ()
     values, counts = np.unique(samples, return_counts=True)
     before, after = neighbours(pixels, valid)
-    is_same = before == after
-    places = {}
+    lower = np.minimum(before, after)
+    higher = np.maximum(before, after)
+    are_high = higher >= _LOWEST_TOP
+    usual = (higher - lower)[~are_high][::_THINNED]
+    lower = lower[are_high]
+    higher = higher[are_high]
+    areas = []
     for value, count in zip(values, counts, strict=True):
-        if value >= _LOWEST_TOP and count >= _LEAST_PIXELS:
-            touch = (before == value) | (after == value)
-            if touch.any() and is_same[touch].mean() >= _LEAST_LINE:
-                places[float(value)] = touch
+        touch = (lower == value) | (higher == value)
+        if value < _LOWEST_TOP or count < _LEAST_PIXELS or not touch.any():
+            continue
+        if (lower == higher)[touch].mean() >= _LEAST_LINE:
+            areas.append(float(value))
     # beside an area of 250, 100 % of a product, a code of 251 is no step
-    areas = [*places]
-    are_inside = np.isin([before, after], areas)
-    usual = np.abs(before.astype(np.float64) - after)[~are_inside.any(axis=0)]
-    others = samples[~np.isin(samples, areas)]
+    is_border = np.isin(higher, areas) & ~np.isin(lower, areas)
+    others = samples[samples < _LOWEST_TOP]
     codes = []
     if usual.size:
         cliff = np.percentile(usual, _MOST_STEPS)
-        bright = np.percentile(others, _MOST_BRIGHT)
-        is_border = are_inside[0] != are_inside[1]
-        lower = np.minimum(before, after)
-        for code, touch in places.items():
-            beside = lower[is_border & touch]
+        bright = np.percentile(others[::_THINNED], _MOST_BRIGHT)
+        for code in areas:
+            beside = lower[is_border & (higher == code)]
             middle = np.median(beside) if beside.size else code
             if code - middle > cliff and middle <= bright:
                 codes.append(code)
