@@ -140,11 +140,11 @@ def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
     higher = higher[are_high]
     areas = []
     for value, count in zip(values, counts, strict=True):
-        touch = (lower == value) | (higher == value)
-        if value < _LOWEST_TOP or count < _LEAST_PIXELS or not touch.any():
+        if value < _LOWEST_TOP or count < _LEAST_PIXELS:
             continue
-        if (lower == higher)[touch].mean() >= _LEAST_LINE:
-            areas.append(float(value))
+        touch = (lower == value) | (higher == value)
+        if touch.any() and (lower == higher)[touch].mean() >= _LEAST_LINE:
+            areas.append(value)  # of its dtype, of which numpy has a table
     # beside an area of 250, 100 % of a product, a code of 251 is no step
     is_border = np.isin(higher, areas) & ~np.isin(lower, areas)
     others = samples[samples < _LOWEST_TOP]
@@ -164,4 +164,4 @@ def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
     if are_classes or scattered >= _MOST_SCATTERED * known or (values % 1).any():
         return ()
     # one that lies in the midst of another has no border of its own
-    return tuple(code for code in areas if code in codes or code >= _TOPS[0])
+    return tuple(float(code) for code in areas if code in codes or code >= _TOPS[0])
