@@ -65,7 +65,8 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
         notes = []
         if dataset.subdatasets:
             notes += _note_on_others(path, dataset)
-        if dataset.driver == "SENTINEL2" and f":{FINEST}:" not in str(path):
+        # opened instead of the product
+        if f":{FINEST}:" in dataset.name and f":{FINEST}:" not in str(path):
             notes.append(_note_on_groups(path, dataset.name))
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
