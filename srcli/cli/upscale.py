@@ -360,7 +360,7 @@ def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
         if file.size:
             height, width = file.size
             result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
-        if file.condition:
+        if file.model:
             result += f", {_name_model(file)}"
         say(f"{file.source} -> {file.target} ({result})")
     elif file.state == "done":

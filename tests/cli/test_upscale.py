@@ -188,7 +188,7 @@ def test_dry_run_tells_sizes_and_problems_and_does_nothing(
         == 1
     )
     told = raw.getvalue().decode()
-    assert "one.png (320x256 png)" in told
+    assert "one.png (320x256 png, " in told
     assert "would fail: " in told
     assert "bad.png" in told
     assert r"caf\udce9.png" in told

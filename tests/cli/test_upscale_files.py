@@ -97,10 +97,10 @@ def test_rasters_go_with_pictures_and_say_what_was_decided(srx, geotiffs, tmp_pa
     assert (
         "bands 1,2,3 are taken for red, green, blue; --rgb names others" in result.err
     )
-    assert "are black to white" in result.err
+    assert "as black and" in result.err
     assert len(list((tmp_path / "out").iterdir())) == 3
     foreseen = srx("upscale", geotiffs, tmp_path / "other", *words, "--dry-run").out
-    assert re.search("^  .*black to white", foreseen, re.MULTILINE)
+    assert re.search("^  .*as black and", foreseen, re.MULTILINE)
     again = srx("upscale", geotiffs, tmp_path / "out", *words)
     assert "3 skipped" in again.out
 

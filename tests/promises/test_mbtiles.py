@@ -83,7 +83,7 @@ def test_rasters_on_the_grid_of_a_zoom_level_become_mbtiles(srx, web_map):
 def test_map_tiles_are_foreseen_and_have_items_of_stac(srx, web_map):
     command = "upscale map.tif tiles.mbtiles -m bicubic -s 2 --stac -srcwin 0 0 60 50"
     foreseen = srx(f"{command} --dry-run", code=0)
-    assert "map.tif -> tiles.mbtiles (120x100 mbtiles)" in foreseen.out
+    assert "map.tif -> tiles.mbtiles (120x100 mbtiles, bicubic)" in foreseen.out
     assert "0 problems" in foreseen.out
     srx(command, code=0)
     item = json.loads(Path("tiles.stac.json").read_text())

@@ -11,7 +11,10 @@ from scipy.ndimage import gaussian_filter
 from srcli.imaging.rasters.heights import smooth_steps
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
-LINE = "band 1: measurements with less detail than a network needs"
+LINE = (
+    "band 1: smooth measurements: a network's error (0.02% of the range) would exceed "
+    "their detail"
+)
 Y, X = np.mgrid[:96, :160]
 PLAIN = np.s_[8:-8, 8:180]
 
@@ -32,9 +35,7 @@ def test_furrows_beside_a_mountain_come_out_as_they_are(enlarge_raster):
     printed, out = enlarge_raster(furrows(X).astype("float32"))
     exact = furrows((np.arange(320) + 0.5) / 2 - 0.5)
     off = (out.read(1) - exact)[PLAIN]
-    assert (
-        f"{LINE}, whose error is 0.02% of their range: bicubic interpolation" in printed
-    )
+    assert f"{LINE}, so they are interpolated; -m g-idrn takes the network" in printed
     assert abs(off.mean()) < 0.002
     assert off.std() < 0.02
 
@@ -43,7 +44,7 @@ def test_a_network_that_is_named_is_taken_for_measurements(enlarge_raster):
     """By any network, with a warning."""
     for model in ("g-idrn", "rrlfn"):
         printed, out = enlarge_raster(furrows(X).astype("float32"), f"-m {model}")
-        assert f"{LINE}, whose error is 0.02% of their range; -m bicubic" in printed
+        assert f"{LINE}; -m bicubic interpolates them" in printed
         assert "warning: " in printed
         assert out.tags()["SRX_MODEL"] == model
 
@@ -61,7 +62,7 @@ def test_reflectance_with_detail_goes_through_the_network(enlarge_raster):
 def test_elevation_beside_reflectance_is_interpolated_alone(enlarge_raster):
     pixels = np.dstack([texture(), furrows(X)]).astype("float32")
     printed, out = enlarge_raster(pixels)
-    assert "band 2: measurements with less detail" in printed
+    assert "band 2: smooth measurements" in printed
     with enlarge_raster(pixels[:, :, 1], "-m bicubic")[1] as alone:
         np.testing.assert_allclose(out.read(2), alone.read(1), atol=1e-4)
     with enlarge_raster(pixels[:, :, 0])[1] as alone:
@@ -168,3 +169,38 @@ def test_a_pixel_moves_by_half_a_unit_at_most():
         assert np.abs(smooth - heights)[valid].max() <= 0.5
     plateau = np.full((50, 50), 3_000_000_001)
     np.testing.assert_array_equal(smooth_steps(plateau, plateau > 0), plateau)
+
+
+def hills(range_of_heights=800, lowest=0):
+    """Whole metres of rough ground."""
+    noise = np.random.default_rng(5).normal(size=(128, 128))
+    rough = gaussian_filter(noise, 3) + 0.05 * gaussian_filter(noise, 0.7)
+    share = (rough - rough.min()) / np.ptp(rough)
+    return np.rint(lowest + range_of_heights * share).astype("int16")
+
+
+def test_a_line_says_why_elevation_goes_through_the_network(enlarge_raster, srx):
+    low_hills = hills(range_of_heights=400)
+    printed, out = enlarge_raster(low_hills, name="dem.tif")
+    assert (
+        'band 1 (elevation, called "dem"): g-idrn, because a network\'s error disappears in '
+        "rounding; -m bicubic interpolates" in printed
+    )
+    assert out.tags()["SRX_MODEL"] == "g-idrn"
+    foreseen = srx("upscale dem.tif later.tif -s 2 --dry-run -v", code=0).out
+    assert "dem.tif -> later.tif (256x256 tif, g-idrn)" in foreseen
+    assert "disappears in rounding" in " ".join(foreseen.split())
+
+
+def test_a_window_cut_out_of_elevation_is_judged_as_the_whole(enlarge_raster):
+    """Its own range is so small that a network's error would disappear in rounding."""
+    whole = hills(range_of_heights=1500)
+    whole = np.rint(gaussian_filter(whole.astype("float32"), 4)).astype("int16")
+    models = []
+    for pixels in (1000 + whole, 1000 + whole[20:80, 30:100]):
+        printed, out = enlarge_raster(pixels.astype("int16"), name="dtm.tif")
+        models.append(out.tags()["SRX_MODEL"])
+        assert '(elevation, called "dtm")' in printed
+    assert models == ["bicubic", "bicubic"]
+    printed, out = enlarge_raster(1000 + whole[20:80, 30:100], name="a.tif")
+    assert out.tags()["SRX_MODEL"] == "g-idrn"  # nothing calls it so

@@ -341,7 +341,7 @@ def interrupt(*_, **__):
 def test_a_dry_run_tells_sizes_and_makes_nothing(srx, tiles):
     result = srx(ASK, "--dry-run", code=0)
     for name, _ in places():
-        assert f"tiles/{name} -> out/{name} (96x96 png)" in result.out
+        assert f"tiles/{name} -> out/{name} (96x96 png, bicubic)" in result.out
     assert "0.1 megapixels to write, 0 problems; at most" in result.out
     assert not Path("out").exists()
     assert {path.suffix for path in tiles.rglob("*") if path.is_file()} == {".png"}

@@ -96,7 +96,7 @@ def test_messages_name_what_python_has(caplog):
     doubled(array(noise((3, 24, 32), "float32")))
     assert "rgb= names others" in caplog.text
     srcli.upscale(array(noise((24, 32), "uint16")), "rrlfn", 2)
-    assert "range= changes that" in caplog.text
+    assert "range=(LO, HI) changes this" in caplog.text
     assert "--" not in caplog.text
     with pytest.raises(PictureError, match=r"classes='yes'") as caught:
         doubled(array(np.arange(24 * 32).reshape(24, 32)))

@@ -199,7 +199,8 @@ def test_words_of_the_band_coordinate_tell_colours():
     data = data_array("band", "y", "x")
     named = data.assign_coords(band=["B02", "B03", "B04"])
     result = doubled(named, "rrlfn")
-    turned = doubled(data[::-1], "rrlfn")
+    # of bands that are not called colours none becomes negative
+    turned = doubled(data[::-1], "rrlfn", rgb=[1, 2, 3])
     np.testing.assert_array_equal(result, turned[::-1])
     assert list(result.band.values) == ["B02", "B03", "B04"]
 

@@ -324,7 +324,7 @@ def test_a_folder_goes_on_after_a_video_that_is_cut_short(srx):
 def test_other_containers_become_matroska(srx):
     write_clip("a.avi", gray_frames(4), codec="mpeg4")
     shown = srx("upscale a.avi out/ --dry-run", SMALL, code=0)
-    assert "a.mkv (64x48 mkv)" in shown.out
+    assert "a.mkv (64x48 mkv, bicubic)" in shown.out
     srx("upscale a.avi out/", SMALL, code=0)
     assert_same_frames("out/a.mkv", "a.avi")
 

@@ -358,6 +358,7 @@ def _bands(
             vrt_elements=elements.get(band, {}),
             tags=tags,
             bits=bits,
+            packing=packing,
             limits=_find_limits(
                 {**of_all_bands, **tags.get("", {})}, dtype, packing, nodata
             ),

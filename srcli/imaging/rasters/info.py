@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,8 +50,20 @@ class BandInfo:
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's
     NBITS)."""
     limits: tuple[float, float] | None = None
-    """Lowest and highest value of valid pixels by the tags ``valid_range``, ``valid_min``
-    and ``valid_max``."""
+    """Lowest and highest value of valid pixels: of a file by the tags ``valid_range``,
+    ``valid_min`` and ``valid_max``, of an output see ``keep_bounds``."""
+    packing: tuple[float, float] = (1.0, 0.0)
+    """Scale and offset by which values become those of the unit."""
+    zero: float | None = None
+    """Value that stands for none of an amount, where sums of an output are those of the
+    input; else None."""
+
+    def stored(self, measurement: float) -> float:
+        """Return the value that stands for a measurement; it may lie between two values."""
+        scale, offset = self.packing
+        value = (measurement - offset) / (scale or 1.0)
+        # a number such as 0.3 / 0.1 is meant to be 3
+        return round(value, 6) if math.isfinite(value) else value
 
 
 @dataclass(frozen=True, kw_only=True)

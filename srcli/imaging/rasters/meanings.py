@@ -30,8 +30,23 @@ from srcli.imaging.rasters.special_codes import range_beside
 AlphaMode = Literal["auto", "yes", "no"]
 ClassMode = Literal["auto", "yes", "no"]
 _SILENCED = "--classes yes silences this"
+_MOST_NAMED = 16
+"""Bands up to which a message names each."""
 _BY_CLASSES = frozenset({"angles", "classes", "elevation", "picture"})
 """Meanings that the option --classes decides on."""
+
+
+def tell_bands(numbers_of_reasons: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return reasons that speak of one band, each with the numbers of its bands."""
+    texts = []
+    for reason, numbers in numbers_of_reasons.items():
+        bands = f"band {numbers[0]}"
+        if len(numbers) > _MOST_NAMED:
+            bands = f"each of {len(numbers)} bands"
+        elif len(numbers) > 1:
+            bands = f"of bands {','.join(map(str, numbers))} each"
+        texts.append(f"{bands} {reason}")
+    return texts
 
 
 @dataclass(frozen=True)
@@ -47,17 +62,12 @@ class Reasons:
         """Tell what shows the meaning of bands by their numbers, and what is done."""
         for meaning, treatment in TREATMENTS.items():
             for is_sure in (True, False):
-                numbers: defaultdict[str, list[str]] = defaultdict(list)
+                numbers_of_reasons: defaultdict[str, list[int]] = defaultdict(list)
                 for number, finding in sorted(findings.items()):
                     sign = finding.sign
                     if sign.meaning == meaning and sign.is_sure == is_sure:
-                        numbers[finding.reason].append(str(number))
-                shown = []
-                for reason, names in numbers.items():
-                    bands = f"band {names[0]}"
-                    if len(names) > 1:  # as the reasons speak of one band
-                        bands = f"of bands {','.join(names)} each"
-                    shown.append(f"{bands} {reason}")
+                        numbers_of_reasons[finding.reason].append(number)
+                shown = tell_bands(numbers_of_reasons)
                 text = f"{'; '.join(shown)}: {treatment}"
                 if shown and is_sure:
                     self.remarks.append(text)

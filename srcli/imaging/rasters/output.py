@@ -66,6 +66,7 @@ def derive_profile(
     ``notes`` get messages for the user on what is not kept.
     """
     bands = _without_counts(layout)
+    keeps_sums = any(band.zero is not None for band in bands)
     is_white_zero = info.white_is_zero and layout.palette is None
     out = OutputProfile(
         driver="COG" if options.cog else DRIVERS.get(options.format, ""),
@@ -77,6 +78,7 @@ def derive_profile(
         alpha_position=layout.alpha_position if options.format == "tif" else None,
         mask=info.mask is not None and layout.alpha is None,
         nodata=layout.nodata,
+        step=scale if keeps_sums else 1,
         white_is_zero=is_white_zero and "ColorTable" not in bands[0].vrt_elements,
         georeference=enlarge_georeference(info.georeference, window, scale),
         classes=bool(layout.classes) or layout.is_packed,

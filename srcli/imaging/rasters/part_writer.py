@@ -18,6 +18,7 @@ import numpy as np
 from srcli.imaging.files.stored_parts import writing_errors
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.resize import resize, white_level
+from srcli.imaging.rasters.amounts import keep_sums
 from srcli.imaging.rasters.heights import unpack
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.parts import Parts
@@ -38,7 +39,7 @@ class PartWriter:
 
     It marks the pixels that the input marks as empty: they become nodata (without such
     a value: NaN in floats, else 0), and valid pixels that the network happened to make
-    equal to nodata move to the next value; those beyond a stated valid range move to
+    equal to nodata move to the next value; those beyond the limits of their band move to
     its end. Bands of classes, mask and alpha of two values are enlarged by nearest
     neighbour, for which rows of the input are read again.
     """
@@ -114,7 +115,7 @@ class _Part:
         layout = self.source.layout
         nodata = layout.nodata
         if rows is not None:
-            self._keep_within_limits(rows)
+            self._keep_bounds(rows)
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
@@ -124,15 +125,25 @@ class _Part:
             return self._complete(rows, opacity)
         return rows, opacity
 
-    def _keep_within_limits(self, rows: Array) -> None:
-        """Cut what overshoots the range of a band that is stated, or beyond which are codes."""
+    def _keep_bounds(self, rows: Array) -> None:
+        """Cut what overshoots the limits of a band, and give blocks the sums of its amounts."""
         layout = self.source.layout
         for position, index in enumerate(layout.smooth):
             band = layout.outputs[index]
-            limits = band.measured or band.limits
-            if limits is not None:
-                before = self._repeat(self._decoded.pixels[:, :, index])
-                _keep_within(rows[:, :, position], before, limits)
+            if band.limits is None and band.zero is None:
+                continue
+            low, high = band.limits or (-np.inf, np.inf)
+            before = self._decoded.pixels[:, :, index]
+            is_kept = self._decoded.valid[:, :, index]
+            if layout.divisor == 1:
+                # what lies beyond the limits there already is left to its reader
+                is_kept = is_kept & (before >= low) & (before <= high)
+            enlarged = rows[:, :, position]
+            if band.zero is None:
+                cut = enlarged.clip(low, high)
+                np.copyto(enlarged, cut, "unsafe", where=self._repeat(is_kept))
+            else:
+                keep_sums(enlarged, before, is_kept, band, layout.divisor)
 
     def _complete(self, rows: Array | None, opacity: Array) -> tuple[Array, Array]:
         """Put holes, classes and alpha of the input into rows; return these and their opacity."""
@@ -228,18 +239,6 @@ class _Part:
             values[np.isfinite(pixels)] = 0
         values[kept] = pixels[kept]
         return self._repeat(values)
-
-
-def _keep_within(rows: Array, before: Array, limits: tuple[float, float]) -> None:
-    """Move values of an enlarged band into limits, in place, where the input's are within.
-
-    ``before`` holds the pixel of the input for each of ``rows``: what lies beyond the
-    limits there already is left to its reader.
-    """
-    low, high = limits
-    are_within = (before >= low) & (before <= high)
-    np.copyto(rows, np.asarray(low, rows.dtype), where=are_within & (rows < low))
-    np.copyto(rows, np.asarray(high, rows.dtype), where=are_within & (rows > high))
 
 
 def _one_if_equal(layers: Bools) -> Bools:

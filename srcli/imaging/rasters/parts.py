@@ -10,6 +10,7 @@ checksum, and ends the journal.
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -134,7 +135,7 @@ def part_rows(output: OutputProfile) -> int:
     """Return the rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
     high = int(output.blocks["BLOCKYSIZE"])
     most = min(_MOST_BYTES // output.row_bytes, _PART_HEIGHT)
-    rows = max(most // high, 1) * high
+    rows = math.lcm(max(most // high, 1) * high, output.step)
     return rows * -(-_LEAST_PIXELS // (rows * output.width))
 
 

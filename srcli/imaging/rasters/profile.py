@@ -62,6 +62,8 @@ class OutputProfile:
     mask: bool = False
     """The file has a mask of valid pixels for all bands."""
     nodata: float | None = None
+    step: int = 1
+    """Rows of the output that one row of the input becomes, where they must not be parted."""
     white_is_zero: bool = False
     """The lowest value of the only band is white."""
     georeference: Mapping[str, Any]

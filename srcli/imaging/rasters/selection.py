@@ -61,6 +61,8 @@ class BandLayout:
     alpha; values without one are transparent black."""
     elevations: Numbers = ()
     """Numbers in the file of bands whose whole numbers are elevation."""
+    divisor: int = 1
+    """By which all values but classes are divided: among so many pixels of the output."""
     is_packed: bool = False
     """The three bands are bytes of heights, which are interpolated as one number; see
     ``heights``."""

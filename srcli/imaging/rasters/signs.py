@@ -162,11 +162,7 @@ class Band:
     @property
     def scale(self) -> float:
         """Factor of the file by which values become those of the unit."""
-        text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("Scale", ""))
-        try:
-            return float(text)
-        except ValueError:
-            return 1.0
+        return self.header.packing[0]
 
     @cached_property
     def turn(self) -> float | None:
@@ -224,10 +220,10 @@ class Band:
 
     @property
     def measured(self) -> tuple[float, float] | None:
-        """Range of measurements by its tags: the stated one, or what codes leave."""
+        """Range of measurements: as its tags state it, or as codes leave it."""
         if self.stated_range is None and self.flag_codes:
             return range_beside(*self.windows, self.flag_codes)
-        return self.stated_range
+        return self.stated_range or self.header.measured
 
     @cached_property
     def top_codes(self) -> tuple[float, ...]:
@@ -334,6 +330,11 @@ class Band:
             return ""
         if self.unit in _TABLE["units"]["lengths"]:
             return f'its unit is "{self.unit}"'
+        return self.elevation_by_name
+
+    @property
+    def elevation_by_name(self) -> str:
+        """Word for elevation in its names, of more than 8 bits; a folder is a name as well."""
         names = [*self.names]
         for name in self.names_of_file:
             # a folder counts by its whole name, unless the file's says something else
@@ -341,6 +342,14 @@ class Band:
             prefix = f"{folder} " if folder in _WORDS["elevations"] else ""
             names.append(prefix + name)
         word = _find_word(names, "elevations", "no_angles")
+        return f'called "{word}"' if word and self.is_wide else ""
+
+    def called(self, kinds: str, unless: str) -> str:
+        """Return what calls it so: a word of some kinds as its unit, or in names of it."""
+        for kind in kinds.split():
+            if self.unit in _WORDS[kind]:
+                return f'its unit is "{self.unit}"'
+        word = _find_word([*self.names, *self.names_of_file], kinds, unless)
         return f'called "{word}"' if word else ""
 
     @property

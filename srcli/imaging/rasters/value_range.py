@@ -44,20 +44,21 @@ def choose_value_range(
         return Values(dtype=dtype, ranges=(ends,), most=most), ""
     samples = _sample_groups(look, layout)
     ranges = [robust_range(group) if group.size else ends for group in samples]
-    shown = _range_text(*ranges[0])
+    reason = "no valid pixel was found"
+    if any(map(len, samples)):
+        reason = "measured"
+    low, high = _range_texts(*ranges[0])
+    shown = f"{low} as black and {high} as white"
     if len(set(ranges)) == 1:
         ranges = ranges[:1]
     else:
-        shown = _list_ranges(layout, ranges)
+        shown = f"as black to white, {_list_ranges(layout, ranges)}"
         range_of_position = {}
         for group, group_range in zip(layout.groups, ranges, strict=True):
             range_of_position.update(dict.fromkeys(group, group_range))
         ranges = [range_of_position[index] for index in sorted(range_of_position)]
-    reason = "no valid pixel was found"
-    if any(map(len, samples)):
-        reason = "found from the pixels"
     values = Values(dtype=dtype, ranges=tuple(ranges), most=most)
-    note = f"values {shown} are black to white ({reason}); --range changes that"
+    note = f"the network sees {shown} ({reason}); --range LO,HI changes this"
     return values, note
 
 
@@ -82,7 +83,7 @@ def _list_ranges(layout: BandLayout, ranges: list[ValueRange]) -> str:
     texts = []
     for group, (low, high) in zip(layout.groups[:4], ranges, strict=False):
         names = ",".join(map(str, layout.numbers(group)))
-        texts.append(f"{names}: {_range_text(low, high)}")
+        texts.append(f"{names}: {' to '.join(_range_texts(low, high))}")
     if len(ranges) > 4:
         texts.append(f"{len(ranges) - 4} more")
     return f"of bands {'; '.join(texts)}"
@@ -114,9 +115,9 @@ def _values_of_groups(look: Look, layout: BandLayout) -> list[Array]:
     return samples
 
 
-def _range_text(low: float, high: float) -> str:
+def _range_texts(low: float, high: float) -> tuple[str, str]:
     digits = 6 if high - low > 1e-4 * max(abs(low), abs(high)) else 16
-    return f"{_number_text(low, digits)} to {_number_text(high, digits)}"
+    return _number_text(low, digits), _number_text(high, digits)
 
 
 def _number_text(number: float, digits: int) -> str:

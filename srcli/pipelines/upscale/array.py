@@ -95,6 +95,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     classes: ClassMode = "auto",
     alpha: AlphaMode = "auto",
     disk_check: bool = True,
+    divide: bool = False,
 ) -> Any:
     """Upscale a picture or a raster.
 
@@ -167,6 +168,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             they look like (``auto``).
         disk_check: Refuse a raster for which the folder of temporary files has no room;
             False begins it all the same.
+        divide: Values are counts or amounts of a pixel: they are divided among the pixels
+            that it becomes, so that totals stay.
 
     Returns:
         The same kind, number of dimensions and dtype, both sides ``scale`` times as
@@ -195,7 +198,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     tile = _check_whole_number("tile", tile, 1)
     overlap = _check_whole_number("overlap", overlap, 0)
     value_range = _check_whole_number("value_range", value_range, 1)
-    _check_flags(tta=tta, keep_hidden=keep_hidden, disk_check=disk_check)
+    _check_flags(tta=tta, keep_hidden=keep_hidden, disk_check=disk_check, divide=divide)
     if not callable(progress):
         _check_flags(progress=progress)
     check_share("strength", 0 if strength is None else strength)
@@ -204,7 +207,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         strength = 0.0
     of_rasters = {
         "window": window, "bidx": bidx, "rgb": rgb, "range": range, "nodata": nodata,
-        "classes": classes, "alpha": alpha,
+        "classes": classes, "alpha": alpha, "divide": divide,
     }  # fmt: skip
     asked = Asked(
         **read_raster_arguments(of_rasters),

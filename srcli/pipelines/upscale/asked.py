@@ -328,6 +328,15 @@ class Asked:
     )
     """Type of the result's values, where whole numbers stand for measurements; None is that
     of the input."""
+    divide: bool = declare(
+        "--divide",
+        default=False,
+        help="Values are counts or amounts of a pixel: divide them, so that totals stay.",
+        inputs="rasters",
+        changes_pixels=True,
+        python="divide",
+    )
+    """Each value is shared out among the pixels that it becomes."""
     srcwin: tuple[int, int, int, int] | None = declare(
         "-srcwin, --srcwin",
         default=None,

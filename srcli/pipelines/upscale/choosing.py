@@ -247,12 +247,16 @@ def noise_level(gray: Floats) -> float:
 
 def errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:
     """Tell if the detail of blocks is not well above the error of a network."""
-    low, high = value_range
-    error = NETWORK_ERROR * (high - low)
-    is_rounded_away = are_whole and error < _STEP_SHARE
-    if is_rounded_away or not blocks.size:
+    if not blocks.size or (are_whole and is_rounded_away(value_range)):
         return False
+    error = NETWORK_ERROR * (value_range[1] - value_range[0])
     return bool(np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error)
+
+
+def is_rounded_away(value_range: ValueRange) -> bool:
+    """Tell if the error of a network disappears where values are whole numbers."""
+    low, high = value_range
+    return NETWORK_ERROR * (high - low) < _STEP_SHARE
 
 
 def are_measurements(pixels: Array) -> bool:

@@ -7,8 +7,8 @@ elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +17,13 @@ from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.signs import Band
 from srcli.pipelines.upscale.choosing import (
     INTERPOLATION_MODEL,
     NETWORK_ERROR,
     details_of_blocks,
     errs_too_much,
+    is_rounded_away,
 )
 from srcli.ports import ValueRange, Values
 
@@ -59,7 +61,8 @@ def choose_interpolated_bands(
     wide = _find_wide_bands(look.info, layout, values)
     numbers = _band_numbers(layout, wide)
     what_is_wide = f"band {numbers}: whole numbers over a range of more than 16,777,216"
-    measured = _find_measurement_bands(look, layout, values)
+    judged = _judge_measurements(look, layout, values)
+    measured = [band for band in judged if band.is_smooth]
     if not options.auto:
         if wide:
             reasons.notes.append(
@@ -68,8 +71,7 @@ def choose_interpolated_bands(
             )
         if measured:
             reasons.notes.append(
-                f"{_tell_measurements(layout, measured)}; -m {INTERPOLATION_MODEL} "
-                "interpolates them"
+                f"{_tell_smooth(measured)}; -m {INTERPOLATION_MODEL} interpolates them"
             )
         return ()
     texts = []
@@ -79,22 +81,43 @@ def choose_interpolated_bands(
     for group in layout.groups:  # whose bands are enlarged alike
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
-    measured = [index for index in measured if index not in interpolated]
+    measured = [band for band in measured if band.position not in interpolated]
     if measured:
-        texts.append(f"{_tell_measurements(layout, measured)}: bicubic interpolation")
+        texts.append(f"{_tell_smooth(measured)}, so they are interpolated")
     if texts:
         reasons.remarks.append(
             f"{'; '.join(texts)}; -m {options.model} takes the network"
         )
-    return tuple(sorted(interpolated.union(measured)))
+    interpolated.update(band.position for band in measured)
+    of_network = [band for band in judged if band.position not in interpolated]
+    reasons.remarks.extend(_tell_elevations(of_network, options.model))
+    return tuple(sorted(interpolated))
 
 
-def _tell_measurements(layout: BandLayout, positions: Iterable[int]) -> str:
-    """Return why bands that are measurements are not for a network."""
+def _tell_smooth(bands: Sequence[_Judged]) -> str:
+    """Return why bands that are smooth measurements are not for a network."""
     return (
-        f"band {_band_numbers(layout, positions)}: measurements with less detail than a network "
-        f"needs, whose error is {NETWORK_ERROR:.2%} of their range"
+        f"{_tell_bands(bands)}: smooth measurements: a network's error "
+        f"({NETWORK_ERROR:.2%} of the range) would exceed their detail"
     )
+
+
+def _tell_elevations(bands: Iterable[_Judged], model: str) -> Iterator[str]:
+    """Yield why bands of elevation among some go through a network."""
+    for band in bands:
+        if band.elevation:
+            yield (
+                f"{_tell_bands([band])}: {model}, because {band.reason}; "
+                f"-m {INTERPOLATION_MODEL} interpolates"
+            )
+
+
+def _tell_bands(bands: Sequence[_Judged]) -> str:
+    """Return numbers of bands as text, and what calls a single one elevation."""
+    text = f"band {','.join(str(band.number) for band in bands)}"
+    if len(bands) == 1 and bands[0].elevation:
+        text += f" (elevation, {bands[0].elevation})"
+    return text
 
 
 def _band_numbers(layout: BandLayout, positions: Iterable[int]) -> str:
@@ -129,39 +152,62 @@ def _find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> li
     return wide
 
 
-def _find_measurement_bands(
-    look: Look, layout: BandLayout, values: Values
-) -> list[int]:
-    """Return indices in ``layout.smooth`` of measurements for which a network errs too much.
+@dataclass(frozen=True)
+class _Judged:
+    """A band that goes through the network alone, judged as measurements."""
 
-    Looked at are bands of more than 8 bits that go through the network alone. Their
-    detail is how far pixels are from the mean of the four beside them. In nine of ten
-    blocks it must be well above the network's error, unless that vanishes when whole
+    number: int
+    position: int
+    """In ``layout.smooth``."""
+    elevation: str
+    """What calls it elevation; empty for others."""
+    is_smooth: bool
+    """A network errs too much."""
+    reason: str
+    """Why it does not, in words."""
+
+
+def _judge_measurements(
+    look: Look, layout: BandLayout, values: Values
+) -> list[_Judged]:
+    """Judge bands of more than 8 bits that go through the network alone.
+
+    Their detail is how far pixels are from the mean of the four beside them. In nine of
+    ten blocks it must be well above the network's error, unless that vanishes when whole
     numbers are rounded.
     """
-    candidates = [group[0] for group in layout.groups if len(group) == 1]
-    is_picture = layout.dtype in ("uint8", "int8") or layout.palette is not None
-    if is_picture or not candidates:
+    if layout.dtype in ("uint8", "int8") or layout.palette is not None:
         return []
-    measurements = []
-    for index in candidates:
-        (number,) = layout.numbers([index])
-        if number in layout.elevations:
-            measurements.append(index)
+    judged = []
+    for position, *others in layout.groups:
+        if others:
             continue
+        (number,) = layout.numbers([position])
+        band = Band(look, number, is_only=layout.channels == 1)
+        elevation = band.elevation_by_name
         details = []
         # of whole numbers that become floats nothing is rounded away
-        are_whole = look.info.band(number).dtype == layout.dtype
+        are_whole = band.header.dtype == layout.dtype
         for window in _windows_of(look, layout, number):
             details.append(details_of_blocks(window.pixels, window.valid))
             values_there = window.pixels[window.valid]
             are_whole = are_whole and bool(
                 (values_there == np.rint(values_there)).all()
             )
+        low, high = _range_of(values, position)
+        if elevation:
+            # from the sea on: what was cut out of a larger file is judged as that is
+            low = min(low, 0.0)
+            high = max(high, 0.0)
         blocks = np.concatenate(details)
-        if errs_too_much(blocks, _range_of(values, index), are_whole=are_whole):
-            measurements.append(index)
-    return measurements
+        is_smooth = errs_too_much(blocks, (low, high), are_whole=are_whole)
+        reason = "its detail is well above a network's error"
+        if are_whole and is_rounded_away((low, high)):
+            reason = "a network's error disappears in rounding"
+        # few values, of which it was said that they are interpolated
+        is_smooth |= number in layout.elevations
+        judged.append(_Judged(number, position, elevation, is_smooth, reason))
+    return judged
 
 
 def _windows_of(look: Look, layout: BandLayout, number: int) -> list[BandWindow]:

@@ -22,6 +22,7 @@ from srcli.imaging.files.provenance import REPEATED
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Size
+from srcli.imaging.rasters.bounds import keep_bounds
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.disk_use import disk_needed, sample_disk
 from srcli.imaging.rasters.embedding import embed_metadata
@@ -166,6 +167,12 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
     ):  # network sees some
         reasons.remarks.append(remark)
 
+    is_photograph = seen.picture is not None and seen.picture.raster is None
+    if options.divide or not is_photograph:
+        layout = keep_bounds(
+            bands.look, bands.layout, options.scale, reasons, divides=options.divide
+        )
+        bands = replace(bands, layout=layout)
     if options.strip_metadata:  # tags have said what values mean
         bands = _without_metadata(bands)
     info = bands.look.info
@@ -242,6 +249,8 @@ def _fingerprint(
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
         "codes": str([(band.codes, band.measured) for band in info.bands]),
+        "limits": str([(band.limits, band.zero) for band in layout.outputs]),
+        "divisor": layout.divisor,
         "part": [window.left, window.top, window.width, window.height],
         "cutline": options.polygons and options.polygons.checksum,
     }
@@ -392,8 +401,7 @@ def decide_model(
     # no network is loaded that would see no band
     if options.auto and layout.groups and len(interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
-        if condition:  # of a photograph
-            condition = "measurements"
+        condition = "measurements"
     return ModelDecision(options, condition, interpolated)
 
 

@@ -61,6 +61,7 @@ def in_python(text: str) -> str:
     """Return a message of the command line with the options that Python's users have."""
     text = _CHOICE.sub(r"\1='\2'", text)
     text = text.replace("--nodata none", "nodata='none'")
+    text = text.replace("--range LO,HI", "range=(LO, HI)")
     text = _NODATA.sub(r"nodata=\1", text)
     text = _COUNT.sub(r"\1=\2", text)
     text = _DEVICE.sub(r"\1='\2'", text)
@@ -89,6 +90,7 @@ def read_raster_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
         "rgb": _read("rgb", given["rgb"], None),
         "classes": given["classes"],
         "alpha": given["alpha"],
+        "divide": given["divide"],
         "values": _read("range", given["range"], "auto"),
         "nodata": _read("nodata", given["nodata"], "file"),
     }

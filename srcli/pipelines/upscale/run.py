@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 _SPEEDS = "speeds.json"
 _LEAST_MEGAPIXELS = 1.0
 _MOST_SPEEDS = 50
+_SECONDS_TO_JUDGE = 30.0
+"""Of a dry run, in which photographs are decoded, to say which model they get."""
 _SECONDS_TO_LOOK = 1.0
 LOOK_SECONDS = 3.0
 """Seconds between two looks at the folders."""
@@ -324,8 +326,6 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
     frames = 1
     warnings = picture.warnings
     pages = [picture]
-    model = ""
-    condition = ""
     if opened.kind is Kind.PAGES:
         from srcli.pipelines.upscale.single_photographs import open_pages
 
@@ -334,10 +334,7 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         warnings = picture.losses
     else:
         frames = picture.frames
-    if opened.kind is Kind.LARGE:
-        # decoding thousands of small ones would take long
-        photograph = read_photograph(picture)
-        model, condition = choose_model(photograph, options, picture.format)
+    model, condition = _foresee_model(opened, options, reporter)
     disk_bytes = bytes_of_pages(pages, options) * frames
     rows_bytes = 0
     for page in pages:
@@ -355,6 +352,26 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         passing_share=rows_bytes / max(disk_bytes, 1),
         warnings=(*warnings, *unwritable, *lost),
     )
+
+
+def _foresee_model(
+    opened: Opened, options: Settled, reporter: Reporter
+) -> tuple[str, str]:
+    """Return the model that an input gets, and its condition, by which ``auto`` chooses.
+
+    Neither is known of photographs that come after many others: decoding thousands would
+    take long.
+    """
+    picture = opened.picture
+    if opened.kind is Kind.VIDEO:
+        from srcli.pipelines.upscale.videos import choose_video_model
+
+        return choose_video_model(opened.item.source, options)
+    if opened.kind in (Kind.ANIMATION, Kind.ANIMATION_TO_VIDEO) or not options.auto:
+        return options.model, ""
+    if reporter.seconds > _SECONDS_TO_JUDGE and opened.kind is not Kind.LARGE:
+        return "", ""
+    return choose_model(read_photograph(picture), options, picture.format)
 
 
 class WatchReporter(Reporter):

@@ -53,6 +53,7 @@ CHECKSUMS = """
 --nodata nan                             | be59bc4c |          | 5b55b71a
 --nodata 0,255                           | e3a6414e |          | 891a6925
 -ot Float32                              | 9fed1877 |          | 10e97f2e
+--divide                                 | d86e7318 |          | d97a82ba
 -srcwin 10 20 300 400                    | fe2b3683 |          | 3d30e1c7
 --bounds 1 -2 3 4.5                      | 4b65b4d8 |          | 927e67f0
 -projwin -1 4.5 3 2                      | 82e4527b |          | f80600f1

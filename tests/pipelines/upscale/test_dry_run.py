@@ -85,7 +85,7 @@ def test_a_part_of_a_raster_counts_as_such(geotiffs, tmp_path):
     report = estimate(source, tmp_path / "out", options)
     assert report.size == (80, 60)
     assert 80 * 60 * 2 * 2 < report.bytes < 80 * 80 * 2 * 2 + 2**20 + 100
-    assert "are black to white" in report.details[0]
+    assert "as black and" in report.details[0]
     assert "--rgb" in " ".join(estimate(source, tmp_path / "out", OPTIONS).warnings)
 
 
@@ -102,3 +102,22 @@ def test_the_time_is_told_at_the_speed_of_the_last_run(srx, monkeypatch, tmp_pat
     assert "takes about 8 s, at the speed of the last run" in told
     told = srx("upscale b.png d.png -s 3 -m bicubic --dry-run", code=0).out
     assert "takes about" not in told
+
+
+def test_the_model_is_told_for_every_input_as_the_run_tells_it(
+    srx, monkeypatch, tmp_path, astronaut
+):
+    monkeypatch.chdir(tmp_path)
+    photograph = Image.fromarray(astronaut[:96, :96])
+    photograph.save("a.png")
+    photograph.save("b.jpg", quality=30)
+    photograph.save("c.gif", save_all=True, append_images=[photograph.rotate(90)])
+    asked = "upscale a.png b.jpg c.gif out -s 2 -v"
+    foreseen = srx(f"{asked} -m fast --dry-run", code=0).out
+    done = srx(f"{asked} -m fast", code=0)
+    models = [line.rpartition("(")[2] for line in done.err.splitlines() if "->" in line]
+    assert len(models) == 3
+    for model in models:
+        assert model.rpartition(",")[0] in foreseen
+    named = srx("upscale a.png d.png -s 2 -m bicubic --dry-run", code=0).out
+    assert "a.png -> d.png (192x192 png, bicubic)" in named
