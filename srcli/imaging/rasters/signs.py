@@ -224,10 +224,10 @@ class Band:
 
     @property
     def measured(self) -> tuple[float, float] | None:
-        """Range of measurements by its tags: the stated one, or what codes leave."""
+        """Range of measurements: as its tags state it, or as codes leave it."""
         if self.stated_range is None and self.flag_codes:
             return range_beside(*self.windows, self.flag_codes)
-        return self.stated_range
+        return self.stated_range or self.header.measured
 
     @cached_property
     def top_codes(self) -> tuple[float, ...]:
