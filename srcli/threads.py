@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import warnings
 from collections import deque
@@ -132,11 +133,19 @@ def warnings_collected() -> Iterator[list[warnings.WarningMessage]]:
     """Collect all warnings instead of showing them; threads take turns: keep it short.
 
     Filters are of the process, and overlapping blocks of the standard library's
-    ``catch_warnings`` would leave those of one of them behind.
+    ``catch_warnings`` would leave those of one of them behind. What Pillow logs before
+    an error, such as "More samples per pixel than can be decoded", is shown to those
+    alone who have set up logging: without a handler Python prints it.
     """
+    logger = logging.getLogger("PIL")
+    silent = logging.NullHandler()
     with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield caught
+        logger.addHandler(silent)
+        try:
+            yield caught
+        finally:
+            logger.removeHandler(silent)
 
 
 @contextmanager

@@ -75,6 +75,12 @@ _KERNELS = frozenset(
 )
 """Kernels that ``--back-project`` lacks; as its value may be left out, they would be taken
 for the output folder."""
+_RESAMPLINGS = _KERNELS | {
+    "average_magphase", "bicubic", "cubicspline", "max", "med", "min", "mode", "near", "q1", "q3",
+    "rms", "sum",
+}  # fmt: skip
+"""Ways of resampling behind GDAL's ``-r``, which is ``--recursive`` here: they would be taken
+for the output folder, and an output in front of it for an input."""
 
 
 class GdalCommand(DeclaredCommand):
@@ -94,9 +100,18 @@ class GdalCommand(DeclaredCommand):
                 )
         args = list(_split_windows(args))
         for index, word in enumerate(args):
+            follows = "".join(args[index + 1 : index + 2])
+            if (
+                word == "-r"
+                and follows.lower() in _RESAMPLINGS
+                and not Path(follows).exists()
+            ):
+                ctx.fail(
+                    f"-r {follows}: {_ADVICE['-rb']}; here -r searches subfolders, and a "
+                    f"folder of this name is {follows}/"
+                )
             # its kernel may be left out, but click would take any word for one
             if word == "--back-project":
-                follows = "".join(args[index + 1 : index + 2])
                 if follows in _KERNELS and not Path(follows).exists():
                     ctx.fail(f"{word} {follows}: give bicubic or area")
                 if follows not in ("bicubic", "area"):

@@ -26,7 +26,9 @@ USER_PRODUCT = (
     '<n1:Level-1C_User_Product xmlns:n1="https://x/User_Product_Level-1C.xsd"><n1:General_Info>'
     "<Product_Info><Query_Options><PRODUCT_FORMAT>SAFE_COMPACT</PRODUCT_FORMAT></Query_Options>"
     "<Product_Organisation><Granule_List><Granule><IMAGE_FILE>{image}B02</IMAGE_FILE></Granule>"
-    "</Granule_List></Product_Organisation></Product_Info></n1:General_Info>"
+    "</Granule_List></Product_Organisation></Product_Info><Product_Image_Characteristics>"
+    "<QUANTIFICATION_VALUE>10000</QUANTIFICATION_VALUE><Radiometric_Offset_List>{offsets}"
+    "</Radiometric_Offset_List></Product_Image_Characteristics></n1:General_Info>"
     "</n1:Level-1C_User_Product>"
 )
 TILE = (
@@ -64,20 +66,26 @@ def zipped(path, **files):
             archive.write(file, name.replace("__", "/").replace("_", "."))
 
 
-def product(folder):
+def product(folder, empty=0):
     """Write a Sentinel-2 product of 24x24 pixels at 10 m: blue 1000, green 2000, red 3000 ...
 
-    Its bands of 20 m have 12x12 pixels of 5000 to 10000.
+    Its bands of 20 m have 12x12 pixels of 5000 to 10000. All are to be shifted by -1000.
+    The first columns of the bands lie beside the swath and are ``empty``.
     """
     image = f"{GRANULE}/IMG_DATA/T32TQR_20170102T111442_"
     (folder / image).parent.mkdir(parents=True)
-    (folder / "MTD_MSIL1C.xml").write_text(USER_PRODUCT.format(image=image))
+    offsets = ""
+    for index in range(13):
+        offsets += f'<RADIO_ADD_OFFSET band_id="{index}">-1000</RADIO_ADD_OFFSET>'
+    header = USER_PRODUCT.format(image=image, offsets=offsets)
+    (folder / "MTD_MSIL1C.xml").write_text(header)
     sizes = "".join(SIZE.format(metres, 240 // metres) for metres in (10, 20, 60))
     (folder / GRANULE / "MTD_TL.xml").write_text(TILE.format(sizes=sizes))
     bands = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12")
     for index, band in enumerate(bands):
         metres = 10 if index < 4 else 20
         pixels = np.full((240 // metres, 240 // metres), 1000 * (index + 1), np.uint16)
+        pixels[:, :empty] = 0
         transform = rasterio.Affine(metres, 0, 600000, 0, -metres, 5100000)
         write_by_gdal(
             folder / f"{image}{band}.jp2",
@@ -212,18 +220,36 @@ def test_a_sentinel_product_as_folder_and_zip(tmp_path, upscale):
         for file in sorted(folder.rglob("*")):
             archive.write(file, file.relative_to(folder.parent))
     for path in (f"in/{PRODUCT}.SAFE", f"in/{PRODUCT}.SAFE/", f"{PRODUCT}.zip"):
-        names = listed(upscale(path, "-r out"))
-        assert [name.split(":")[-2] for name in names] == ["10m", "20m", "60m", "TCI"]
-        upscale(names[0], "out", "--overwrite", code=0)
-        values = pixels(f"out/{PRODUCT}_10m_EPSG_32632.tif")
-        assert values.shape == (4, 48, 48)
-        assert values.mean((1, 2)).tolist() == [3000, 2000, 1000, 4000]
+        result = upscale(path, "-r out --overwrite", code=0)
+        assert "its bands of 10 m are enlarged" in result.err
+        names = listed(result)
+        assert [name.split(":")[-2] for name in names] == ["20m", "60m", "TCI"]
+        upscale(names[0].replace(":20m:", ":10m:"), "out", "--overwrite", code=0)
+        for name in (PRODUCT, f"{PRODUCT}_10m_EPSG_32632"):
+            values = pixels(f"out/{name}.tif")
+            assert values.shape == (4, 48, 48)
+            assert values.mean((1, 2)).tolist() == [3000, 2000, 1000, 4000]
+
+
+def test_values_of_a_sentinel_product_mean_in_the_result_what_they_did(upscale):
+    product(Path(f"{PRODUCT}.SAFE"), empty=9)
+    result = upscale(f"{PRODUCT}.SAFE", "out", code=0)
+    assert "holds 0 where it has no data, as all of Sentinel-2" in result.err
+    with rasterio.open(f"out/{PRODUCT}.tif") as larger:
+        assert larger.nodata == 0
+        assert larger.tags()["QUANTIFICATION_VALUE"] == "10000"
+        for number in larger.indexes:
+            assert larger.tags(number)["RADIO_ADD_OFFSET"] == "-1000"
+        values = larger.read()
+    assert not values[:, :, :18].any()
+    assert values[:, :, 18:].mean((1, 2)).tolist() == [3000, 2000, 1000, 4000]
 
 
 def test_bands_of_20_metres_come_to_lie_on_those_of_10(upscale):
     product(Path(f"{PRODUCT}.SAFE"))
-    at_10, at_20 = listed(upscale(f"{PRODUCT}.SAFE", "out"))[:2]
-    upscale(at_20, "out", code=0)
+    at_20 = listed(upscale(f"{PRODUCT}.SAFE", "out"))[0]
+    at_10 = at_20.replace(":20m:", ":10m:")
+    assert "bands of 10 m" not in upscale(at_20, "out", code=0).err
     with (
         rasterio.open(at_10) as reference,
         rasterio.open(f"out/{PRODUCT}_20m_EPSG_32632.tif") as larger,

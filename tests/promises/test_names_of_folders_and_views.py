@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,46 @@ def test_a_damaged_zarr_store_does_not_send_its_user_in_circles(srx):
     assert 'ZARR:"a.zarr": GDAL cannot open it' in printed(result)
     assert "copy or export it again" in printed(result)
     assert "itself to see" not in printed(result)
+
+
+def zarr_array(folder, values, names):
+    """Write an array of Zarr 3 as one chunk, with the codec that GDAL 3.10 and newer know."""
+    folder.mkdir(parents=True)
+    sides = list(values.shape)
+    header = {
+        "zarr_format": 3, "node_type": "array", "shape": sides, "fill_value": 0,
+        "data_type": values.dtype.name, "dimension_names": names, "attributes": {},
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": sides}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [{"name": "endian", "configuration": {"endian": "little"}}],
+    }  # fmt: skip
+    (folder / "zarr.json").write_text(json.dumps(header))
+    chunk = folder.joinpath("c", *["0"] * len(sides))
+    chunk.parent.mkdir(parents=True, exist_ok=True)
+    chunk.write_bytes(values.tobytes())
+
+
+def test_coordinates_in_a_zarr_store_are_no_pictures(srx):
+    store = Path("a.zarr")
+    pixels = noise((24, 32), "int16")
+    zarr_array(store / "data", pixels, ["y", "x"])
+    zarr_array(store / "x", 500_005 + 10.0 * np.arange(32), ["x"])
+    zarr_array(store / "y", 5e6 - 10.0 * np.arange(24), ["y"])
+    zarr_array(store / "spatial_ref", np.array(0), [])
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    (store / "zarr.json").write_text(json.dumps(group))
+    try:
+        rasterio.open('ZARR:"a.zarr"').close()
+    except rasterio.errors.RasterioIOError as error:  # an older form than its own
+        pytest.skip(f"this GDAL reads no such store: {error}")
+    result = srx("upscale a.zarr out.tif", RUN, code=0)
+    assert "holds" not in result.err
+    with rasterio.open("out.tif") as larger:
+        assert larger.shape == (48, 64)
+    zarr_array(store / "other", pixels, ["y", "x"])
+    refused = srx("upscale a.zarr out2.tif", RUN, code=2)
+    assert "holds 2 rasters" in refused.err
+    assert "spatial_ref" not in refused.err
 
 
 def test_an_esri_grid_is_named_by_its_folder():

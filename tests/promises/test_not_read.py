@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import logging
 import struct
 import zipfile
 import zlib
@@ -139,6 +140,55 @@ def test_raw_codestreams_of_jpeg_2000_are_found_in_folders(tmp_path, srx, name):
 def test_words_of_gdal_are_refused_by_their_names(srx, words, advice):
     path = picture("a.tif")
     assert advice in srx("upscale", *words, path, "out.tif", code=2).err
+
+
+RESAMPLINGS = (
+    "near nearest bilinear cubic CUBIC cubicspline lanczos average rms mode gauss max min med q1 "
+    "q3 sum"
+)
+
+
+@pytest.mark.parametrize("word", RESAMPLINGS.split())
+def test_a_resampling_of_gdal_is_no_folder(srx, word):
+    path = picture("in.tif")
+    before = picture("result.tif").read_bytes()
+    refused = srx("upscale", path, "result.tif", "-r", word, "-s 2", code=2)
+    assert f"-r {word}: each model has its own way of resampling" in refused.err
+    assert not Path(word).exists()
+    assert Path("result.tif").read_bytes() == before
+
+
+def test_a_folder_may_be_called_so_where_it_is_one(srx):
+    Path("in").mkdir()
+    Path("average").mkdir()
+    picture("in/a.tif")
+    srx("upscale in -r average -s 2 -m bicubic", code=0)
+    srx("upscale in -r cubic/ -s 2 -m bicubic", code=0)
+    assert Path("average/a.tif").exists()
+    assert Path("cubic/a.tif").exists()
+
+
+@pytest.mark.parametrize("count", [8, 12])
+def test_many_bands_in_a_folder_are_told_by_no_line_of_pillow(srx, count, monkeypatch):
+    Path("in").mkdir()
+    for name in ("a.tif", "b.tif"):
+        bands = np.full((40, 40, count), 90, np.uint16)
+        write_by_gdal(f"in/{name}", bands, **PLACE)
+    # without those of pytest, as in a terminal
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    assert "More samples" not in srx("upscale in out -s 2 -m bicubic", code=0).err
+
+
+def test_grib_in_a_folder_is_told(srx):
+    Path("in").mkdir()
+    picture("in/a.tif")
+    for name in ("b.grib2", "c.grb", "d.nc4"):
+        Path("in", name).write_bytes(b"GRIB")
+    result = srx("upscale in out -s 2 -m bicubic", code=0)
+    told = " ".join(result.err.split())
+    assert "files that are read only where named" in told
+    for suffix in (".grib2", ".grb", ".nc4"):
+        assert f"1 {suffix}" in told
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import Reasons, tell_bands
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.signs import Band, called_elevation, find_word
+from srcli.imaging.rasters.signs import Band
 
 _LEAST_AT_END = 16
 _SHARE_AT_END = 0.001
@@ -70,7 +70,7 @@ def keep_bounds(
             if is_amount:
                 text += ", and so are the sums of its pixels"
             numbers_of_texts[text].append(band.number)
-        counted = find_word(band, "counts", "quantities")
+        counted = band.called("counts", "quantities")
         if counted and is_amount and not divides:
             text = (
                 f"({counted}): each value is repeated for {scale}x{scale} pixels: totals are "
@@ -152,12 +152,12 @@ def _named_limits(band: Band, lowest: float, highest: float) -> Limits:
     scale, offset = band.header.packing
     low, high = sorted([lowest * scale + offset, highest * scale + offset])
     limits = _NO_LIMITS
-    if find_word(band, "indices", "no_amounts"):
+    if band.called("indices", "no_amounts"):
         for size in _INDEX_SIZES:
             if max(-low, high) <= size:
                 limits = (-size, size)
                 break
-    elif find_word(band, "fractions", "no_amounts"):
+    elif band.called("fractions", "no_amounts"):
         for most in (1.0, _PERCENT):
             if 0 <= low <= high <= most:
                 limits = (0.0, most)
@@ -172,11 +172,11 @@ def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     scale, _ = band.header.packing
     ends = float(values.min()), float(values.max())
     is_from_zero = zero <= ends[0] if scale >= 0 else zero >= ends[1]
-    if not is_from_zero or called_elevation(band):
+    if not is_from_zero or band.elevation_by_name:
         return False
     if zero in _named_limits(band, *ends):
         return True
-    if find_word(band, "amounts counts", "no_amounts"):
+    if band.called("amounts counts", "no_amounts"):
         return True
     is_plain = band.header.dtype in _OF_PICTURES and band.header.packing == (1.0, 0.0)
     is_reflectance = max(abs(end - zero) * abs(scale) for end in ends) <= _REFLECTANCE

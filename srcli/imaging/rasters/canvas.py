@@ -41,6 +41,7 @@ from srcli.imaging.files.tiff_images import (
     read_tiff,
 )
 from srcli.imaging.rasters.copying import copy_file, describe_mosaic
+from srcli.imaging.rasters.names import NAMES
 from srcli.imaging.rasters.part_writer import encode_blank
 from srcli.imaging.rasters.parts import AppendedPart, Parts
 from srcli.imaging.rasters.profile import is_on
@@ -51,13 +52,7 @@ POLL_SECONDS = 0.1
 RETRY_SECONDS = 5.0
 """Time after which a part is tried again that found no room on the disk, say."""
 _LERC_PARAMETERS = 50674
-_DECODING_TAGS = (
-    Base.BitsPerSample, Base.Compression, Base.ExtraSamples, Base.FillOrder,
-    Base.ImageWidth, Base.JPEGTables, Base.NewSubfileType, Base.PhotometricInterpretation,
-    Base.PlanarConfiguration, Base.Predictor, Base.ReferenceBlackWhite, Base.SampleFormat,
-    Base.SamplesPerPixel, Base.TileLength, Base.TileWidth, Base.YCbCrCoefficients,
-    Base.YCbCrPositioning, Base.YCbCrSubSampling, _LERC_PARAMETERS,
-)  # fmt: skip
+_DECODING_TAGS = (*map(Base.__getitem__, NAMES["decoding_tags"]), _LERC_PARAMETERS)
 """Entries of a directory by which its blocks are decoded."""
 
 

@@ -13,19 +13,15 @@ from xml.etree import ElementTree as ET
 from srcli.imaging.files.decoding import quiet_libraries
 from srcli.imaging.files.gdal import alias_of_file
 from srcli.imaging.rasters.gdal_access import open_quietly
+from srcli.imaging.rasters.names import NAMES
 from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
-_OVERVIEW_OPTIONS = frozenset({
-    "JPEG_QUALITY", "MAX_Z_ERROR", "SPARSE_OK", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL",
-    "ZSTD_LEVEL",
-})  # fmt: skip
+_OVERVIEW_OPTIONS = NAMES["overview_options"]
 """Creation options that hold for overviews where GDAL is told so."""
-_OF_TILES = frozenset({
-    "format", "bounds", "center", "minzoom", "maxzoom", "zoom_level", "area_or_point",
-})  # fmt: skip
+_OF_TILES = NAMES["tags_of_tiles"]
 """Tags that GDAL derives from the tiles of MBTiles."""
 
 

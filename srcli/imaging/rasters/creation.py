@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.rasters.names import NAMES
 from srcli.imaging.rasters.profile import (
     COG_BLOCK,
     OVERVIEW_SIDE,
@@ -18,30 +19,14 @@ from srcli.imaging.rasters.profile import (
 
 PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 """Compressions that a PREDICTOR improves."""
-_BLOCK_OPTIONS = frozenset({
-    "ALPHA", "BLOCKXSIZE", "BLOCKYSIZE", "COMPRESS", "DISCARD_LSB", "INTERLEAVE",
-    "JPEGTABLESMODE", "JPEG_QUALITY", "JXL_ALPHA_DISTANCE", "JXL_DISTANCE", "JXL_EFFORT",
-    "JXL_LOSSLESS", "LZMA_PRESET", "MAX_Z_ERROR", "NBITS", "PHOTOMETRIC", "PREDICTOR",
-    "SPARSE_OK", "TILED", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL", "ZSTD_LEVEL",
-})  # fmt: skip
+_BLOCK_OPTIONS = NAMES["block_options"]
 """Creation options of a GeoTIFF on which its compressed blocks depend."""
-_HEADER_OPTIONS = frozenset({
-    "BIGTIFF", "COPY_SRC_MDD", "GEOTIFF_KEYS_FLAVOR", "GEOTIFF_VERSION", "NUM_THREADS",
-    "PROFILE", "RPB", "RPCTXT", "TFW", "WORLDFILE",
-})  # fmt: skip
+_HEADER_OPTIONS = NAMES["header_options"]
 """Those on which they do not."""
-_COG_BLOCK_OPTIONS = frozenset({
-    "BLOCKSIZE", "COMPRESS", "LEVEL", "MAX_Z_ERROR", "NBITS", "PREDICTOR", "QUALITY",
-    "SPARSE_OK",
-})  # fmt: skip
-_COG_HEADER_OPTIONS = frozenset({
-    "BIGTIFF", "GEOTIFF_VERSION", "NUM_THREADS", "OVERVIEWS", "OVERVIEW_RESAMPLING",
-    "RESAMPLING",
-})  # fmt: skip
+_COG_BLOCK_OPTIONS = NAMES["cog_block_options"]
+_COG_HEADER_OPTIONS = NAMES["cog_header_options"]
 """The same of a COG."""
-_COMPRESSIONS = PREDICTED | {
-    "NONE", "PACKBITS", "LZMA", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
-}  # fmt: skip
+_COMPRESSIONS = PREDICTED | NAMES["further_compressions"]
 """Compressions whose blocks are the same whatever file they stand in."""
 _LOSSLESS = PREDICTED | {"NONE", "PACKBITS", "LZMA"}
 _LEVELS = {
@@ -53,9 +38,7 @@ _LEVELS = {
 }
 """How a GeoTIFF names the LEVEL of a COG, by the compression."""
 _PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
-_RESAMPLINGS = frozenset({
-    "nearest", "average", "bilinear", "cubic", "lanczos", "mode", "rms",
-})  # fmt: skip
+_RESAMPLINGS = NAMES["overview_resamplings"]
 """How overviews are made, as GDAL and rasterio name it alike."""
 LARGEST_BLOCKS = 2**27
 """Bytes of a row of blocks of the final file, which is held in memory as a part."""
@@ -67,9 +50,7 @@ _WORKING_BYTES = 2**26
 """Of a row of blocks of a canvas that is copied, whose blocks are lower where it is wide."""
 _WORKING_BLOCK = (256, 512)
 """Most height and width of its blocks."""
-_OF_ANY_BITS = PREDICTED | {
-    "NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4",
-}  # fmt: skip
+_OF_ANY_BITS = PREDICTED | NAMES["compressions_of_any_bits"]
 """Compressions of values of any number of bits (NBITS)."""
 
 

@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
+from srcli.imaging.rasters.names import NAMES
+
 if sys.platform == "win32":
     from pathlib import WindowsPath as PlatformPath
 else:
     from pathlib import PosixPath as PlatformPath
 
-NETWORK_DRIVERS = frozenset({
-    "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "WCS", "WMS",
-    "WMTS",
-})  # fmt: skip
+NETWORK_DRIVERS = NAMES["network_drivers"]
 """GDAL's drivers that read from the network."""
 _PART_OF_FILE = re.compile(r"/vsisubfile/(\d+)_\d+,")
 """Beginning of GDAL's names of files inside of others, by first byte and length."""

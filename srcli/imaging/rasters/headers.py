@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -14,14 +15,20 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import open_input
+from srcli.files import open_input, read_input
 from srcli.imaging.files.gdal import gdal_errors
 from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
-from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, keep_open
+from srcli.imaging.rasters.opening import (
+    FINEST,
+    OpenedRaster,
+    dataset_files,
+    keep_open,
+)
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
+from srcli.imaging.rasters.value_tables import NAME, read_value_table
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -32,6 +39,7 @@ _TIFFS = (".tif", ".tiff")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
+_ARRAY_OF_ZARR = re.compile(r'ZARR:"([^"]+)":/(.+)')
 # Elements of GDAL's VRT format that are kept, and never applied.
 _TEXTS_OF_VRT = frozenset({"Description", "UnitType", "Offset", "Scale"})
 
@@ -57,6 +65,9 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
         notes = []
         if dataset.subdatasets:
             notes += _note_on_others(path, dataset)
+        # opened instead of the product
+        if f":{FINEST}:" in dataset.name and f":{FINEST}:" not in str(path):
+            notes.append(_note_on_groups(path, dataset.name))
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         description = _describe_as_vrt(dataset)
@@ -100,10 +111,13 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
 
 
 def numbers_in(text: str) -> list[float]:
-    """Return the numbers of a tag such as ``0, 100`` or ``{0,100}``; none if it holds words."""
+    """Return the numbers of a tag: ``0, 100``, ``{0,100}``, ``0b 100b``; none if it holds words."""
     words = re.split(r"[\s,;]+", text.strip(" \t\n[](){}"))
     try:
-        return [float(word) for word in words if word]
+        # letters behind them are types of CDL
+        return [
+            float(re.sub(r"(?<=[\d.])[a-zA-Z]+$", "", word)) for word in words if word
+        ]
     except ValueError:
         return []
 
@@ -236,7 +250,34 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
     tags = dataset.tags(ns="SUBDATASETS")  # rasterio's own list changes their spelling
     keys = [key for key in tags if key.endswith("_NAME")]
     keys.sort(key=lambda key: (len(key), key))
-    return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
+    return [_spelled(tags[key], path) for key in keys if not _is_axis(tags[key])]
+
+
+def _spelled(name: str, path: Path) -> str:
+    """Return a name of GDAL's with the path in it as the user wrote it."""
+    return name.replace(str(path.absolute()), str(path))
+
+
+def _is_axis(name: str) -> bool:
+    """Tell if an array of a Zarr store holds coordinates or the system, and no picture."""
+    match = _ARRAY_OF_ZARR.fullmatch(name)
+    if match is None:
+        return False
+    for header in ("zarr.json", ".zarray"):
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            return (
+                len(json.loads(read_input(Path(*match.groups(), header)))["shape"]) < 2
+            )
+    return False
+
+
+def _note_on_groups(path: Path, name: str) -> str:
+    """Return a note on the other bands of a Sentinel-2 product; ``name`` is that of its finest."""
+    name = _spelled(name, path)
+    names = [
+        name.replace(f":{FINEST}:", f":{group}:") for group in ("20m", "60m", "TCI")
+    ]
+    return f"its bands of 10 m are enlarged; name others instead: {for_shell(names)}"
 
 
 def _note_on_others(path: Path, dataset: DatasetReader) -> list[str]:
@@ -252,7 +293,7 @@ def _note_on_others(path: Path, dataset: DatasetReader) -> list[str]:
         if not (used and name.endswith(f":{used}"))
         and not name.endswith(("_bnds", "_bounds"))
     ]
-    if used and not unnamed:
+    if len(names) == 1 or (used and not unnamed):
         return []
     return [
         f"holds {len(names)} pictures: only {used or 'the first'} is used; name another, such "
@@ -272,6 +313,8 @@ def _bands(
     if option not in ("file", "none"):
         asked = np.atleast_1d(option).tolist()
     elements = _read_vrt_elements(description)
+    if dataset.count == 1 and (table := read_value_table(path)):
+        elements[1] = {NAME: table, **elements.get(1, {})}
     of_all_bands = dataset.tags()
     # each of these goes through all bands
     values = zip(

@@ -25,6 +25,7 @@ from srcli.imaging.rasters.signs import (
     Meaning,
     find_sign,
 )
+from srcli.imaging.rasters.special_codes import range_beside
 
 AlphaMode = Literal["auto", "yes", "no"]
 ClassMode = Literal["auto", "yes", "no"]
@@ -90,7 +91,9 @@ def _as_data(band: Band) -> BandInfo:
 
 
 def _as_codes(band: Band) -> BandInfo:
-    return replace(band.header, codes=band.special_codes)
+    codes = band.special_codes
+    measured = range_beside(*band.windows, codes) if band.top_codes else None
+    return replace(band.header, codes=codes, measured=measured)
 
 
 _EFFECTS: dict[Meaning, Callable[[Band], BandInfo]] = {
@@ -120,7 +123,7 @@ def _apply_signs(
         if finding is None:
             continue
         findings[number] = finding
-        if not finding.sign.is_sure:
+        if not finding.sign.is_sure or evidence == "fills":
             bands[number - 1] = _EFFECTS[finding.sign.meaning](band)
     reasons.explain(findings)
     return look.with_bands(bands)
@@ -150,7 +153,7 @@ def check_alpha_bands(look: Look, mode: AlphaMode, reasons: Reasons) -> Look:
 
 
 def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) -> Look:
-    """Return the look whose bands know their codes: by a stated range, or beyond a gap.
+    """Return the look whose bands know their codes: by range or flags that are stated, or a gap.
 
     Of a gap in red, green and blue nothing can be told.
     """
@@ -162,8 +165,11 @@ def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) 
     after = _apply_signs(look, "limits", candidates, reasons, together)
     bands = list(after.info.bands)
     for number in candidates:
-        measured = Band(look, number, is_only=False).measured
-        bands[number - 1] = replace(bands[number - 1], measured=measured)
+        band = Band(look, number, is_only=False)
+        header = bands[number - 1]
+        codes = (*header.codes, *band.flag_codes)
+        measured = band.measured or header.measured
+        bands[number - 1] = replace(header, codes=codes, measured=measured)
     return look.with_bands(bands)
 
 

@@ -18,7 +18,7 @@ from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.look import BandWindow
 from srcli.imaging.rasters.nodata import is_nodata
 
-_FEW = 16
+FEW = 16
 """Most different values of alpha, of codes beside measurements, of a mask or of classes."""
 MOST = 64
 """Most different values of a band that may be classes by its values: few values."""
@@ -69,13 +69,13 @@ _LEAST_WRAPS = 16
 _CLOSE = 1 / 6
 """Share of a turn below which such steps are, mostly, the other way round; a third of a
 turn and more in noise."""
-_LEAST_PIXELS = 16
-"""Of each code; fewer are outliers."""
-_LEAST_EQUAL = 0.5
-"""Share of the neighbours of codes that hold the same code: codes cover areas."""
-_LEAST_INSIDE = 0.5
-"""Share of the pixels within a stated range, below which the range is that of other
-units."""
+_CLOSE_IN_NOISE = 0.3
+"""The same of values that fill the turn evenly: 0.28 with phase noise of a radian, 0.35
+where noise is all there is."""
+_PARTS = 50
+"""Of a turn, whose first and last are looked at."""
+_LEAST_AT_ENDS = 0.3
+"""Values in these, over those of all parts in the mean."""
 _LOW_FILL_VALUES = (
     -999,
     -9999,
@@ -117,6 +117,8 @@ class Appearance(NamedTuple):
     have_gaps: bool = False
     """The few values are codes by gaps as no scale of shades has them; see
     ``are_codes``."""
+    ends_meet: bool = False
+    """Eight of the few values follow each other in a circle; see ``_ends_meet``."""
     are_identifiers: bool = False
     """The many values look like numbers of things, such as parcels."""
     is_mixed: bool = False
@@ -164,8 +166,9 @@ def _appearance_of(pixels: Array, valid: Array) -> Appearance:
         return Appearance()
     low, high = np.sort(_indices_of(pairs_of_values, values), axis=0)
     pairs = np.bincount(low * count + high, minlength=count * count)
+    pairs = pairs.reshape(count, count)
     few_values: list[float] = values.tolist()
-    is_unordered = _is_unordered(few_values, counts, pairs.reshape(count, count))
+    is_unordered = _is_unordered(few_values, counts, pairs)
     # shades of 8 bits have gaps: of pictures cut to 6 and more levels up to 0.84 of
     # neighbours were equal where gaps turned as those of codes do
     least_equal = _PLATEAUS if pixels.dtype.itemsize > 1 else _EVEN_PLATEAUS
@@ -178,6 +181,7 @@ def _appearance_of(pixels: Array, valid: Array) -> Appearance:
         values=frozenset(few_values),
         is_unordered=is_unordered,
         have_gaps=have_gaps,
+        ends_meet=_ends_meet(few_values, pairs),
     )
 
 
@@ -245,6 +249,22 @@ def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
     if are_patches or is_irregular:
         return disorder >= 0.6
     return are_few and disorder >= 0.9
+
+
+def _ends_meet(values: list[float], pairs: Array) -> bool:
+    """Tell if few values are eight directions, 1 to 8 or 0 to 7: the last is beside the first.
+
+    In a picture of eight shades the lightest hardly ever touches the darkest. ``pairs``
+    as in ``_is_unordered``; two values more may stand for sinks and the like.
+    """
+    lowest = 1.0 if 8 in values else 0.0
+    if len(values) > 10 or not {lowest + step for step in range(8)} <= set(values):
+        return False
+    first = values.index(lowest)
+    circle = pairs[first : first + 8, first : first + 8]
+    beside = np.median(circle.diagonal(1))
+    apart = np.median([*circle.diagonal(2), *circle.diagonal(3)])
+    return bool(circle[0, 7] >= beside / 2 > apart)
 
 
 def _has_irregular_gaps(values: list[float]) -> bool:
@@ -356,7 +376,7 @@ def is_data(pixels: Array, bits: int | None) -> bool:
         most = 2 ** (bits or pixels.dtype.itemsize * 8) - 1
         if highest < _FAINT * most:
             return True
-    if len(values) <= _FEW or 2 * counts.max() > counts.sum():
+    if len(values) <= FEW or 2 * counts.max() > counts.sum():
         return False
     rounding = highest / 255
     slopes = 0.0
@@ -396,60 +416,14 @@ def wraps_around(pixels: Array, valid: Bools, turn: float, scale: float = 1.0) -
     values = pixels[valid].astype(np.float64) * scale
     if np.ptp(values) < _FULL * turn:
         return False
+    # wrapped phases have all values alike, those at the ends too, and noise
+    counts = np.histogram(values, _PARTS)[0]
+    is_even = min(counts[0], counts[-1]) >= _LEAST_AT_ENDS * counts.mean()
+    close = _CLOSE_IN_NOISE if is_even else _CLOSE
     before, after = neighbours(pixels, valid).astype(np.float64) * scale
     steps = np.abs(after - before)
     wide = steps[steps > turn / 2]
-    return wide.size >= _LEAST_WRAPS and float(np.median(turn - wide)) < _CLOSE * turn
-
-
-def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> bool:
-    """Tell if a stated range is that of the pixels, not of what scale and offset make of them.
-
-    Then most valid pixels lie inside, or those outside have few values.
-    """
-    outside = values_outside(pixels, valid, limits)
-    count = int(valid.sum())
-    is_most = outside.size > (1 - _LEAST_INSIDE) * count
-    return not is_most or len(np.unique(outside)) <= _FEW
-
-
-def values_outside(pixels: Array, valid: Bools, limits: tuple[float, float]) -> Array:
-    """Return the valid pixels (n,) that lie outside of limits."""
-    samples = pixels[valid]
-    return np.asarray(samples[(samples < limits[0]) | (samples > limits[1])])
-
-
-def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
-    """Return the codes among valid pixels (n, h, w): few values beyond a gap, in areas.
-
-    The gap is as wide as all other values, of which there are many.
-    """
-    samples = pixels[valid]
-    values, counts = np.unique(samples, return_counts=True)
-    measured = values.astype(np.float64)
-    codes: list[float] = []
-    while len(measured) > _FEW:
-        halves = measured / 2  # whose distances no float is too small for
-        gaps = np.diff(halves)
-        widest = int(gaps.argmax())
-        below = measured[: widest + 1]
-        above = measured[widest + 1 :]
-        rest, beyond = (below, above) if len(below) > len(above) else (above, below)
-        if gaps[widest] < rest[-1] / 2 - rest[0] / 2 or len(beyond) > _FEW:
-            break
-        codes += beyond.tolist()
-        measured = rest
-    if not codes or len(measured) <= _FEW or len(codes) > _FEW:
-        return ()
-    are_codes = np.isin(values, codes)
-    if counts[are_codes].min() < _LEAST_PIXELS:
-        return ()
-    before, after = neighbours(pixels, valid)
-    touch = np.isin(before, values[are_codes]) | np.isin(after, values[are_codes])
-    equal = (before == after)[touch]
-    if not equal.size or equal.mean() < _LEAST_EQUAL:
-        return ()
-    return tuple(sorted(codes))
+    return wide.size >= _LEAST_WRAPS and float(np.median(turn - wide)) < close * turn
 
 
 def fill_values_of(pixels: Array, valid: Bools) -> list[float]:
@@ -496,7 +470,7 @@ def _is_apart(values: Array, end: float) -> bool:
     if is_huge or end < 0:
         return True
     thinned = data[:: max(data.size // 10_000, 1)]
-    return len(np.unique(thinned)) > _FEW
+    return len(np.unique(thinned)) > FEW
 
 
 def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:

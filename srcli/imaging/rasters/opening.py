@@ -59,7 +59,9 @@ from srcli.imaging.rasters.gdal_access import (
     reading_errors,
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
+from srcli.imaging.rasters.names import NAMES
 from srcli.imaging.rasters.stac_assets import remote_link
+from srcli.imaging.rasters.value_tables import find_value_table
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -68,16 +70,11 @@ _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
-_INDEXES = frozenset({"GTI", "STACTA", "STACIT"})
+_INDEXES = NAMES["index_drivers"]
+FINEST = "10m"
+"""Name of the finest bands in a product of Sentinel-2."""
 _MOSAIC_DRIVERS = _INDEXES | {"VRT", "MRF"}
-_INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
-    "DIMAP",
-    "PDS4",
-    "SAFE",
-    "SENTINEL2",
-    "RS2",
-    "TSX",
-}
+_INDIRECT_DRIVERS = _MOSAIC_DRIVERS | NAMES["product_drivers"]
 """Drivers of headers that name other files, anywhere on the disk."""
 _FORMATS = {
     b"\x0e\x03\x13\x01": ("HDF4", {"HDF4"}),
@@ -173,7 +170,8 @@ def _refused_drivers() -> frozenset[str]:
 def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     """Open a raster; one of NetCDF that has no place on the map with its rows as stored.
 
-    GDAL turns those upside down, as if they were of a map from south to north.
+    GDAL turns those upside down, as if they were of a map from south to north. Of a
+    product of Sentinel-2 in one zone the bands of 10 m are opened.
     """
     import rasterio
     from rasterio.io import DatasetReader
@@ -181,6 +179,10 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     drivers = list(allowed_drivers(refused=refused))
     with quiet_libraries():
         dataset = DatasetReader(name, driver=drivers, sharing=False)
+        finest = [group for group in dataset.subdatasets if f":{FINEST}:" in group]
+        if dataset.driver == "SENTINEL2" and len(finest) == 1:
+            dataset.close()
+            dataset = DatasetReader(finest[0], driver=drivers, sharing=False)
         if dataset.driver == "netCDF" and dataset.transform.is_identity:
             dataset.close()
             with rasterio.Env(GDAL_NETCDF_BOTTOMUP="NO"):
@@ -254,6 +256,8 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     if dataset.driver in _INDEXES and container is not None:
         names.insert(0, str(container))
     names += _follow(path, dataset)
+    if table := find_value_table(path):
+        names.append(str(table))
     return tuple(dict.fromkeys(map(real_name, names)))
 
 
@@ -392,12 +396,7 @@ def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:
         return OpenedRaster(path, dataset, stream, recorded_id, tags, files.pop_all())
 
 
-_RAW_DRIVERS = frozenset({
-    "BT", "BYN", "CTable2", "DOQ1", "DOQ2", "DTED", "EHdr", "ELAS", "ENVI", "FIT", "GS7BG",
-    "GSBG", "GTX", "HFA", "ISCE", "ISIS2", "ISIS3", "KRO", "LAN", "LOSLAS", "MFF", "NDF", "NITF",
-    "NTv2", "PAux", "PCRaster", "PDS4", "PNM", "ROI_PAC", "RRASTER", "RST", "SAGA",
-    "SRTMHGT", "VICAR",
-})  # fmt: skip
+_RAW_DRIVERS = NAMES["raw_drivers"]
 """Drivers of files that hold every pixel, unless they name a compression."""
 _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""

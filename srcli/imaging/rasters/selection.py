@@ -14,21 +14,20 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters import heights
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
+from srcli.imaging.rasters.names import NAMES
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports import Window
 
 _STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
 """Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""
-_AXES_OF_MAPS = frozenset({
-    "y", "lat", "latitude", "row", "rows", "line", "lines", "northing", "downtrack", "along_track",
-    "x", "lon", "longitude", "column", "columns", "sample", "samples", "easting", "crosstrack",
-    "across_track",
-})  # fmt: skip
+_AXES_OF_MAPS = NAMES["axes_of_maps"]
 """Names of dimensions along which no bands lie."""
-_BEYOND_COLOURS = frozenset({
-    "edge", "rededge", "infra", "infrared", "near", "nir", "far", "shortwave", "swir", "thermal",
-})  # fmt: skip
+_BEYOND_COLOURS = NAMES["beyond_colours"]
 """Words of bands that no eye sees, such as "Near Infra-Red" and "Red Edge"."""
+_MEASURES = NAMES["measures"]
+"""Words of bands that are measurements, of which three make no colours."""
+_DATE = re.compile(r"(?<!\d)(?:19|20)\d\d(?:[-_.]?[01]\d)?(?:[-_.]?[0-3]\d)?(?!\d)")
+"""A year, a month or a day."""
 Numbers = tuple[int, ...]
 """Of bands, from 1, or indices of them, from 0."""
 
@@ -289,11 +288,14 @@ def find_rgb(
         return tuple(rgb), ""
     bands = [info.band(number) for number in candidates]
     called = [(band.interpretation, True) for band in bands]
-    for names in (called, list(map(_described_colour, bands))):
+    described = list(map(_described_colour, bands))
+    if any(map(_is_measure, bands)):
+        called = []  # three bands of bytes are red, green and blue to GDAL
+    for names in (called, described):
         indices = _one_of_each(names)
         if indices:
             return tuple(candidates[index] for index in indices), ""
-    if any(map(_is_step, bands)):
+    if any(map(_is_step, bands)) or any(map(_is_measure, bands)) or _are_dates(bands):
         return (), ""
     if len(candidates) in (3, 4):
         composite = candidates[:3]
@@ -310,6 +312,22 @@ def find_rgb(
 def _is_step(band: BandInfo) -> bool:
     """Tell if a band is a step of time, a level or a quantity of a model, and no colour."""
     return any(key.startswith(_STEP_TAGS) for key in band.tags.get("", {}))
+
+
+def _is_measure(band: BandInfo) -> bool:
+    """Tell if the name of a band is that of a measurement, such as ``ndvi_2021``."""
+    return not _MEASURES.isdisjoint(re.findall("[a-z]+", _name_of(band)))
+
+
+def _are_dates(bands: Sequence[BandInfo]) -> bool:
+    """Tell if each of the bands is named after a year or a day of its own."""
+    dates = {"".join(_DATE.findall(_name_of(band))) for band in bands}
+    return "" not in dates and 1 < len(dates) == len(bands)
+
+
+def _name_of(band: BandInfo) -> str:
+    """Return the name of a band as the file has it, in lower case."""
+    return re.sub("<[^>]*>", "", band.vrt_elements.get("Description", "")).lower()
 
 
 def _one_of_each(names: list[tuple[str, bool]]) -> list[int]:
@@ -335,8 +353,7 @@ def _described_colour(band: BandInfo) -> tuple[str, bool]:
     The numbers are those of Sentinel-2 and Landsat 8 and 9. The second value is True for
     a name that says nothing more.
     """
-    text = re.sub("<[^>]*>", "", band.vrt_elements.get("Description", "")).lower()
-    words = re.findall("[a-z0-9]+", text)
+    words = re.findall("[a-z0-9]+", _name_of(band))
     if not words or not _BEYOND_COLOURS.isdisjoint(words):
         return "", False
     for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):

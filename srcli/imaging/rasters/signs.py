@@ -1,7 +1,7 @@
 """Signs by which a band is told to hold classes, codes, a picture ...
 
-``signs.toml`` is the table of ``docs/reference/signs.md``. To add a sign, write a row there and in
-that table, the function that looks for it, if none does, and a test. Of the signs of one
+``signs.toml`` is the table of ``docs/reference/signs.md``. To add a sign, write a row there, the
+property of ``Band`` that shows it, if none does, and a test. Of the signs of one
 evidence the first that a band has decides on it, and what the file says is asked before
 what values look like.
 """
@@ -10,28 +10,35 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
 
 from srcli.files import shipped_text
+from srcli.imaging.rasters.headers import numbers_in
 from srcli.imaging.rasters.heights import are_packed_heights
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
     Appearance,
-    codes_beyond_gap,
     fill_values_of,
     find_turn,
-    has_same_units,
     is_data,
     measure_appearance,
-    values_outside,
     wraps_around,
+)
+from srcli.imaging.rasters.special_codes import (
+    codes_at_top,
+    codes_beyond_gap,
+    codes_of_flags,
+    has_same_units,
+    range_beside,
+    values_outside,
 )
 
 Meaning = Literal[
@@ -60,9 +67,35 @@ _MOST_CODES = 12
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})
 """Tags of the CF conventions."""
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
+_OF_RANGES = re.compile(r'"athematic"|<Usage>[34]</Usage>')
+"""In a table of values: it is one of ranges of measurements, with ends of their own."""
+_CLASSES = "classes codes numbers"
+"""Kinds of words for classes."""
 
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})
 """Formats whose palettes save room, unless georeferenced."""
+
+
+def _words_of(name: str) -> list[str]:
+    """Return the words of a name, those of ``BurnDate`` together, and pairs as one word."""
+    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
+    return [*words, *map("".join, pairwise(words))]  # "land_cover" is a pair
+
+
+def _find_word(names: Iterable[str], kinds: str, unless: str) -> str:
+    """Return the first word in names that is of some kinds of words; empty without one.
+
+    Names with a word of the kind ``unless`` are left out.
+    """
+    searched = frozenset[str]().union(*[_WORDS[kind] for kind in kinds.split()])
+    for name in names:
+        words = _words_of(name)
+        if not _WORDS[unless].isdisjoint(words):
+            continue
+        for word in words:
+            if word in searched or re.sub(r"\d+$", "#", word) in searched:
+                return word
+    return ""
 
 
 @dataclass(frozen=True)
@@ -134,28 +167,45 @@ class Band:
     @cached_property
     def turn(self) -> float | None:
         """Full turn of the angles that its values may be; see ``find_turn``."""
-        if self.look.has_huge_blocks:
-            return None
         return find_turn(*self.windows, self.scale)
 
     @property
     def wraps_around(self) -> bool:
-        """Its values use a full turn, and neighbours meet over the ends of it."""
-        turn = self.turn
-        return turn is not None and wraps_around(*self.windows, turn, self.scale)
+        """It may hold angles, use a full turn, and its neighbours meet over the ends of that."""
+        is_float = self.header.dtype.startswith("float")
+        if self.turn is None or not (
+            is_float or self.unit in _TABLE["units"]["angles"]
+        ):
+            return False
+        return wraps_around(*self.windows, self.turn, self.scale)
 
     @cached_property
     def windows(self) -> BandWindow:
-        """Its pixels in all windows (n, h, w) that were looked at, not to be changed."""
+        """Its pixels in all windows (n, h, w), not to be changed; none of huge blocks."""
+        if self.look.has_huge_blocks:
+            nothing = np.empty((0, 1, 1), self.header.dtype)
+            return BandWindow(nothing, nothing > 0)
         return self.look.all_pixels(self.number)
+
+    @property
+    def product_nodata(self) -> list[float]:
+        """Value without data by the rules of the product that the file is of: 0 of Sentinel-2."""
+        is_count = self.header.dtype.startswith("uint") and self.header.nodata is None
+        in_product = self.info.driver == "SENTINEL2"
+        name = self.tags.get("bandname", "") if in_product else self.info.path.stem
+        is_band = re.search(
+            _TABLE["sentinel_2"]["band" if in_product else "file"], name
+        )
+        return [0.0] if is_count and is_band else []
 
     @cached_property
     def fill_values(self) -> list[float]:
         """Values that stand for no data though the file does not say so."""
-        return fill_values_of(*self.windows)
+        found = fill_values_of(*self.windows) if self.is_wide else []
+        return [*self.product_nodata, *found]
 
     @cached_property
-    def measured(self) -> tuple[float, float] | None:
+    def stated_range(self) -> tuple[float, float] | None:
         """Range of measurements that its tags state, if that is of the same units."""
         limits = self.header.limits
         if limits is None or self.look.has_huge_blocks:
@@ -163,11 +213,221 @@ class Band:
         return limits if has_same_units(*self.windows, limits) else None
 
     @cached_property
-    def special_codes(self) -> tuple[float, ...]:
+    def flag_codes(self) -> tuple[float, ...]:
+        """Codes among measurements that its flags name; none where they name classes."""
+        flags = numbers_in(self.tags.get("flag_values", ""))
+        return codes_of_flags(*self.windows, flags, self.stated_range)
+
+    @property
+    def measured(self) -> tuple[float, float] | None:
+        """Range of measurements: as its tags state it, or as codes leave it."""
+        if self.stated_range is None and self.flag_codes:
+            return range_beside(*self.windows, self.flag_codes)
+        return self.stated_range or self.header.measured
+
+    @cached_property
+    def top_codes(self) -> tuple[float, ...]:
+        """Codes among measurements, at the top of bytes; see ``codes_at_top``."""
+        return codes_at_top(*self.windows)
+
+    @cached_property
+    def gap_codes(self) -> tuple[float, ...]:
         """Codes among measurements, beyond a gap; see ``codes_beyond_gap``."""
-        if self.look.has_huge_blocks:
-            return ()
         return codes_beyond_gap(*self.windows)
+
+    @property
+    def special_codes(self) -> tuple[float, ...]:
+        """Codes among measurements of which the file says nothing."""
+        return self.gap_codes or self.top_codes
+
+    # signs, as rows of signs.toml name them: what shows one, or nothing
+
+    @property
+    def names_of_file(self) -> list[str]:
+        """Name of the file; none of several bands, as it may be about one of them."""
+        return [self.info.path.stem] if self.is_only else []
+
+    @property
+    def word_for_angles(self) -> str:
+        """Word for angles in its names, where its values lie in a turn."""
+        return self._find_angles(self.names)
+
+    @property
+    def word_for_angles_of_file(self) -> str:
+        """The same in the name of a file, of more than the 8 bits that photographs have."""
+        return self._find_angles(self.names_of_file) if self.is_wide else ""
+
+    def _find_angles(self, names: Iterable[str]) -> str:
+        word = _find_word(names, "angles", "no_angles")
+        return word if word and self.turn is not None else ""
+
+    @property
+    def has_one_bit(self) -> bool:
+        """Its values are of one bit, and it is no picture."""
+        return self.header.bits == 1 and not self.is_of_picture
+
+    @property
+    def has_palette(self) -> bool:
+        """It has a palette, and is no picture."""
+        return self.header.interpretation == "palette" and not self.is_of_picture
+
+    @property
+    def has_flag_tags(self) -> bool:
+        """Its tags name classes."""
+        is_thematic = self.tags.get("layer_type", "").lower() == "thematic"
+        has_flags = not _FLAG_TAGS.isdisjoint(self.tags)
+        return is_thematic or (has_flags and not self.flag_codes)
+
+    @property
+    def has_category_names(self) -> bool:
+        """It has names of categories, or a table of values with texts."""
+        legend = "".join(self.header.vrt_elements.values())
+        has_texts = "<Type>2</Type>" in legend and not _OF_RANGES.search(legend)
+        return has_texts or bool(_CATEGORY.search(legend))
+
+    @property
+    def word_for_classes(self) -> str:
+        """Word for classes in its names."""
+        return _find_word(self.names, _CLASSES, "quantities")
+
+    @property
+    def word_of_masks(self) -> str:
+        """Word in the name of a file of several masks, of which one may be confidence."""
+        if self.is_only or _find_word(self.names, "quantities", "masks"):
+            return ""
+        return _find_word([self.info.path.stem], "masks", "quantities")
+
+    @property
+    def word_of_file(self) -> str:
+        """Word for classes in the name of a file, if its values are whole numbers."""
+        if not self.appearance.is_whole:
+            return ""
+        return _find_word(self.names_of_file, _CLASSES, "quantities")
+
+    @property
+    def open_word_of_file(self) -> str:
+        """The same where the values leave it open."""
+        values = self.appearance
+        # sheets of a grid are called D8, too
+        if self.word_of_file == "d8" and values.few > _MOST_DIRECTIONS:
+            return ""
+        is_open = values.few or values.are_identifiers or values.is_mixed
+        return self.word_of_file if is_open else ""
+
+    @property
+    def word_of_codes(self) -> str:
+        """The same if it is one for codes that may be many and lie in their order."""
+        kind = _WORDS["codes"]
+        if self.is_wide:
+            kind |= _WORDS["numbers"]
+        return self.word_of_file if self.word_of_file in kind else ""
+
+    @property
+    def elevation(self) -> str:
+        """Unit or name of elevation; 8 bits may be a hillshade, and more values are judged."""
+        values = self.appearance
+        if not (self.is_wide and values.is_whole and values.few):
+            return ""
+        if self.unit in _TABLE["units"]["lengths"]:
+            return f'its unit is "{self.unit}"'
+        return self.elevation_by_name
+
+    @property
+    def elevation_by_name(self) -> str:
+        """Word for elevation in its names, of more than 8 bits; a folder is a name as well."""
+        names = [*self.names]
+        for name in self.names_of_file:
+            # a folder counts by its whole name, unless the file's says something else
+            folder = self.info.path.absolute().parent.name.lower()
+            prefix = f"{folder} " if folder in _WORDS["elevations"] else ""
+            names.append(prefix + name)
+        word = _find_word(names, "elevations", "no_angles")
+        return f'called "{word}"' if word and self.is_wide else ""
+
+    def called(self, kinds: str, unless: str) -> str:
+        """Return what calls it so: a word of some kinds as its unit, or in names of it."""
+        for kind in kinds.split():
+            if self.unit in _WORDS[kind]:
+                return f'its unit is "{self.unit}"'
+        word = _find_word([*self.names, *self.names_of_file], kinds, unless)
+        return f'called "{word}"' if word else ""
+
+    @property
+    def nodata_of_elevation(self) -> str:
+        """No data below 0, of values one step from each other, as those of codes are not."""
+        values = self.appearance.values
+        header = self.header
+        is_signed = header.dtype.startswith("int") and header.dtype != "int8"
+        if not (is_signed and values and self.is_only and header.nodata is not None):
+            return ""
+        if header.nodata >= 0 or len(values) < max(values) - min(values):
+            return ""
+        return f"{header.nodata:g}"
+
+    @property
+    def has_values_of_codes(self) -> bool:
+        """Its steps are uneven, as those of terrain are not; grays of 8 bits may be few."""
+        is_placed = self.info.georeference["transform"] is not None
+        values = sorted(self.appearance.values)
+        is_few = self.is_only and is_placed and 2 < len(values) <= _MOST_CODES
+        if not (is_few and self.is_wide):
+            return False
+        steps = np.diff(values)
+        return bool(steps.max() > 2 * steps.min())
+
+    @property
+    def has_powers_of_two(self) -> bool:
+        """Its values are the codes of flow directions."""
+        directions = self.appearance.values - _NO_DIRECTION
+        return len(directions) >= 5 and directions <= _DIRECTIONS
+
+    @property
+    def only_value(self) -> str:
+        """One value beside no data; a zero in samples may be dry land beside rain."""
+        pixels, valid = self.windows
+        values = pixels[valid]
+        if valid.all() or not values.size or values.min() < values.max():
+            return ""
+        return f"{values[0]:g}" if values[0] or self.look.is_whole else ""
+
+    @property
+    def has_bytes_of_heights(self) -> bool:
+        """It is red, and goes with the two bands behind it."""
+        if self.look.has_huge_blocks or self.header.dtype != "uint8":
+            return False
+        bands = [replace(self, number=self.number + step).windows for step in range(3)]
+        pixels = np.moveaxis(np.stack([window.pixels for window in bands]), 0, -1)
+        valid = bands[0].valid & bands[1].valid & bands[2].valid
+        for number, header in enumerate(self.info.bands, 1):
+            if header.interpretation == "alpha":
+                opacity = replace(self, number=number).windows.pixels
+                valid &= opacity > 0
+        return are_packed_heights(pixels, valid)
+
+    @property
+    def fills(self) -> str:
+        """Values that stand for no data, and what the file says of them."""
+        if self.header.interpretation in ("alpha", "palette") or not self.fill_values:
+            return ""
+        texts = ", ".join(f"{value:.9g}" for value in self.fill_values)
+        if self.header.nodata in self.fill_values:
+            return f"{texts}, as the file declares it beside a mask"
+        return f"{texts}, which the file does not say"
+
+    @property
+    def is_data_in_alpha(self) -> bool:
+        """Its values are none of alpha, which in formats of pictures is transparency."""
+        is_picture = self.info.driver in ("PNG", "WEBP")
+        opacity = self.look.opacity(self.number)
+        return not is_picture and is_data(opacity, self.header.bits)
+
+    @property
+    def passed_range(self) -> str:
+        """Stated range beyond which values lie."""
+        limits = self.stated_range
+        if limits is None or not values_outside(*self.windows, limits).size:
+            return ""
+        return f"{limits[0]:g} to {limits[1]:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,229 +442,13 @@ class Sign:
     evidence: Evidence
     is_sure: bool = True
     """The file says so; else the user is warned, as values alone may mislead."""
-    find: Callable[[Band], str | int]
-    """Returns what shows the sign: a text, a number or True; nothing without it."""
+    find: str
+    """Property of ``Band`` that shows it: a text, codes or True; nothing without it."""
     reason: str
-    """Words that follow "band 1", with what shows the sign."""
+    """Words that follow "band 1", with what shows the sign, or of the ``band``."""
 
 
-def _words_of(name: str) -> list[str]:
-    """Return the words of a name, those of ``BurnDate`` together, and pairs as one word."""
-    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
-    return [*words, *map("".join, pairwise(words))]  # "land_cover" is a pair
-
-
-def _find_word(names: Iterable[str], kinds: str, unless: str) -> str:
-    """Return the first word in names that is of some kinds of words; empty without one.
-
-    Names with a word of the kind ``unless`` are left out.
-    """
-    searched = frozenset[str]().union(*[_WORDS[kind] for kind in kinds.split()])
-    for name in names:
-        words = _words_of(name)
-        if not _WORDS[unless].isdisjoint(words):
-            continue
-        for word in words:
-            if word in searched or re.sub(r"\d+$", "#", word) in searched:
-                return word
-    return ""
-
-
-def _names_of_file(band: Band) -> list[str]:
-    """Return the name of the file; none of several bands, as it may be about one of them."""
-    return [band.info.path.stem] if band.is_only else []
-
-
-def find_word(band: Band, kinds: str, unless: str) -> str:
-    """Return what calls a band so: a word of some kinds as its unit, or in names of it."""
-    for kind in kinds.split():
-        if band.unit in _WORDS[kind]:
-            return f'its unit is "{band.unit}"'
-    word = _find_word([*band.names, *_names_of_file(band)], kinds, unless)
-    return f'called "{word}"' if word else ""
-
-
-def _word_for_angles(band: Band, names: Iterable[str]) -> str:
-    word = _find_word(names, "angles", "no_angles")
-    return word if word and band.turn is not None else ""
-
-
-def _is_called_as_angles(band: Band) -> str:
-    return _word_for_angles(band, band.names)
-
-
-def _is_in_file_called_as_angles(band: Band) -> str:
-    # 8 bits hold no 360 degrees; "site_phase_2" and "heading_north" are photographs, too
-    return _word_for_angles(band, _names_of_file(band)) if band.is_wide else ""
-
-
-def _wraps_around(band: Band) -> bool:
-    is_float = band.header.dtype.startswith("float")
-    return (is_float or band.unit in _TABLE["units"]["angles"]) and band.wraps_around
-
-
-def _has_one_bit(band: Band) -> bool:
-    return band.header.bits == 1 and not band.is_of_picture
-
-
-def _has_palette(band: Band) -> bool:
-    return band.header.interpretation == "palette" and not band.is_of_picture
-
-
-def _has_flag_tags(band: Band) -> bool:
-    is_thematic = band.tags.get("layer_type", "").lower() == "thematic"
-    return is_thematic or not _FLAG_TAGS.isdisjoint(band.tags)
-
-
-def _has_category_names(band: Band) -> bool:
-    return bool(_CATEGORY.search("".join(band.header.vrt_elements.values())))
-
-
-def _is_called_so(band: Band) -> str:
-    return _find_word(band.names, "classes codes", "quantities")
-
-
-def _is_in_file_called_so(band: Band) -> str:
-    values = band.appearance
-    word = _word_of_file(band)
-    is_open = values.few or values.are_identifiers or values.is_mixed
-    # sheets of a grid are called D8, too
-    if word == "d8" and values.few > _MOST_DIRECTIONS:
-        return ""
-    return word if is_open else ""
-
-
-def _word_of_file(band: Band) -> str:
-    """Return the word for classes in the name of a file, if its values are whole numbers."""
-    if not band.appearance.is_whole:
-        return ""
-    return _find_word(_names_of_file(band), "classes codes", "quantities")
-
-
-def _is_in_file_of_codes(band: Band) -> str:
-    word = _word_of_file(band)
-    return word if word in _WORDS["codes"] else ""
-
-
-def _is_elevation(band: Band) -> str:
-    """Ask the unit and the names; 8 bits may be a hillshade, and more values are judged."""
-    values = band.appearance
-    if not (band.is_wide and values.is_whole and values.few):
-        return ""
-    if band.unit in _TABLE["units"]["lengths"]:
-        return f'its unit is "{band.unit}"'
-    return called_elevation(band)
-
-
-def called_elevation(band: Band) -> str:
-    """Return what calls a band of more than 8 bits elevation; a folder is a name as well."""
-    names = [*band.names]
-    for name in _names_of_file(band):
-        # a folder counts by its whole name, unless the file's says something else
-        folder = band.info.path.absolute().parent.name.lower()
-        prefix = f"{folder} " if folder in _WORDS["elevations"] else ""
-        names.append(prefix + name)
-    word = _find_word(names, "elevations", "no_angles")
-    return f'called "{word}"' if word and band.is_wide else ""
-
-
-def _has_nodata_of_elevation(band: Band) -> str:
-    """Ask values one step from each other, as those of codes are not, and no data below 0."""
-    values = band.appearance.values
-    header = band.header
-    is_signed = header.dtype.startswith("int") and header.dtype != "int8"
-    if not (is_signed and values and band.is_only and header.nodata is not None):
-        return ""
-    if header.nodata >= 0 or len(values) < max(values) - min(values):
-        return ""
-    return f"{header.nodata:g}"
-
-
-def _has_values_of_codes(band: Band) -> int:
-    """Ask values at uneven steps, as those of terrain are even; grays of 8 bits may be few."""
-    is_placed = band.info.georeference["transform"] is not None
-    if not band.is_wide:
-        return 0
-    values = sorted(band.appearance.values)
-    if not (band.is_only and is_placed and 2 < len(values) <= _MOST_CODES):
-        return 0
-    steps = np.diff(values)
-    return band.appearance.few if steps.max() > 2 * steps.min() else 0
-
-
-def _has_powers_of_two(band: Band) -> bool:
-    directions = band.appearance.values - _NO_DIRECTION
-    return len(directions) >= 5 and directions <= _DIRECTIONS
-
-
-def _has_values_in_any_order(band: Band) -> int:
-    return band.appearance.few if band.appearance.is_unordered else 0
-
-
-def _has_codes_with_gaps(band: Band) -> int:
-    return band.appearance.few if band.appearance.have_gaps else 0
-
-
-def _has_numbers_of_things(band: Band) -> bool:
-    return band.appearance.are_identifiers
-
-
-def _has_few_values(band: Band) -> int:
-    return band.appearance.few
-
-
-def _are_bytes_of_heights(band: Band) -> bool:
-    """Look at a band that is red, and at the two behind it."""
-    if band.look.has_huge_blocks or band.header.dtype != "uint8":
-        return False
-    bands = [replace(band, number=band.number + step).windows for step in range(3)]
-    pixels = np.moveaxis(np.stack([window.pixels for window in bands]), 0, -1)
-    valid = bands[0].valid & bands[1].valid & bands[2].valid
-    for number, header in enumerate(band.info.bands, 1):
-        if header.interpretation == "alpha":
-            opacity = replace(band, number=number).windows.pixels
-            valid &= opacity > 0
-    return are_packed_heights(pixels, valid)
-
-
-def _has_fills(band: Band) -> str:
-    is_measured = band.header.interpretation not in ("alpha", "palette")
-    if not is_measured or not band.is_wide or band.look.has_huge_blocks:
-        return ""
-    texts = ", ".join(f"{value:.9g}" for value in band.fill_values)
-    if not texts:
-        return ""
-    if band.header.nodata in band.fill_values:
-        return f"{texts}, as the file declares it beside a mask"
-    return f"{texts}, which the file does not say"
-
-
-def _is_data_in_alpha(band: Band) -> bool:
-    # in formats of pictures alpha is transparency by definition
-    is_picture = band.info.driver in ("PNG", "WEBP")
-    return not is_picture and is_data(band.look.opacity(band.number), band.header.bits)
-
-
-def _has_values_outside_stated_range(band: Band) -> str:
-    limits = band.measured
-    if limits is None or not values_outside(*band.windows, limits).size:
-        return ""
-    return f"{limits[0]:g} to {limits[1]:g}"
-
-
-def _has_codes_beyond_gap(band: Band) -> str:
-    return ", ".join(f"{code:g}" for code in band.special_codes)
-
-
-def _read_signs() -> tuple[Sign, ...]:
-    signs = []
-    for row in _TABLE["signs"]:
-        find = globals()[f"_{row['find']}"]
-        signs.append(Sign(**{**row, "find": find}))
-    return tuple(signs)
-
-
-SIGNS = _read_signs()
+SIGNS = tuple(Sign(**row) for row in _TABLE["signs"])
 """All signs of what one band holds; of those of one evidence the first that a band has."""
 
 
@@ -425,7 +469,9 @@ def find_sign(
     """
     for sign in SIGNS:
         if sign.evidence == evidence and (sign.is_sure or not is_stated):
-            shown = sign.find(band)
+            shown = attrgetter(sign.find)(band)
+            if isinstance(shown, tuple):  # codes
+                shown = ", ".join(f"{code:g}" for code in shown)
             if shown:
-                return Finding(sign, sign.reason.format(shown))
+                return Finding(sign, sign.reason.format(shown, band=band))
     return None

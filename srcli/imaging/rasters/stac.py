@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import read_input, write_whole
+from srcli.files import read_input, shipped_text, write_whole
 from srcli.imaging.files.gdal import gdal_errors
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import file_on_disk
@@ -33,18 +34,8 @@ if TYPE_CHECKING:
     from srcli.imaging.pixels.arrays import Size
     from srcli.imaging.rasters.stac_assets import StacAsset
 
-_TAGS = (
-    ("IMAGERY", "ACQUISITIONDATETIME"),  # of Maxar, Landsat, Pleiades, RapidEye ...
-    ("", "ACQUISITIONDATETIME"),
-    ("", "DATATAKE_1_DATATAKE_SENSING_START"),
-    ("", "PRODUCT_START_TIME"),
-    ("", "NITF_IDATIM"),
-    ("", "NC_GLOBAL#time_coverage_start"),
-    ("", "time_coverage_start"),
-    ("", "EXIF_DateTimeOriginal"),
-    ("ENVI", "acquisition_time"),
-    ("", "TIFFTAG_DATETIME"),
-)
+_TABLE = tomllib.loads(shipped_text("stac.toml", "srcli.imaging.rasters"))
+_TAGS: list[tuple[str, str]] = _TABLE["tags"]
 """Namespaces and names of tags that tell it, the surest first."""
 _TIMES = re.compile(
     r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)"
@@ -293,27 +284,12 @@ def _polygon(corners: Array) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
 
 
-_EXTENSIONS = (
-    "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
-    "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
-)
+_EXTENSIONS = _TABLE["extensions"]
 _EO_EXTENSION = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
-_EO_FIELDS = {
-    "name": "name",
-    "description": "description",
-    "eo:common_name": "common_name",
-    "eo:center_wavelength": "center_wavelength",
-    "eo:full_width_half_max": "full_width_half_max",
-    "eo:solar_illumination": "solar_illumination",
-}
+_EO_FIELDS: dict[str, str] = _TABLE["eo_fields"]
 """Fields of a band of STAC 1.1, and what they are called in ``eo:bands``."""
 
-_MEDIA_TYPES = {
-    "GTiff": "image/tiff; application=geotiff",
-    "PNG": "image/png",
-    "JPEG": "image/jpeg",
-    "MBTiles": "application/vnd.sqlite3",
-}
+_MEDIA_TYPES = _TABLE["media_types"]
 _OF_THE_INPUT = ("proj:", "raster:", "created", "updated", "published", "datetime")
 """Beginnings of properties that an output has of its own, or that tell of the old item."""
 

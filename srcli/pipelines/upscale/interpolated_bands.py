@@ -17,7 +17,7 @@ from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.signs import Band, called_elevation
+from srcli.imaging.rasters.signs import Band
 from srcli.pipelines.upscale.choosing import (
     INTERPOLATION_MODEL,
     NETWORK_ERROR,
@@ -184,7 +184,7 @@ def _judge_measurements(
             continue
         (number,) = layout.numbers([position])
         band = Band(look, number, is_only=layout.channels == 1)
-        elevation = called_elevation(band)
+        elevation = band.elevation_by_name
         details = []
         # of whole numbers that become floats nothing is rounded away
         are_whole = band.header.dtype == layout.dtype
