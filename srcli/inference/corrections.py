@@ -146,8 +146,8 @@ def _neighbours(image: Tensor, axis: int, radius: int) -> list[Tensor]:
     The outermost pixels are repeated.
     """
     pads = [0, 0, 0, 0]
-    last = 2 * (3 - axis)  # F.pad begins with the last axis
-    pads[last : last + 2] = [radius, radius]
+    begin = 2 * (3 - axis)  # F.pad begins with the last axis
+    pads[begin : begin + 2] = [radius, radius]
     around = F.pad(image, pads, mode="replicate")
     count = image.shape[axis]
     return [around.narrow(axis, start, count) for start in range(2 * radius + 1)]

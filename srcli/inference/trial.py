@@ -81,15 +81,14 @@ def _levels_of_tiles(network: Network) -> float:
         shift = _ODD_SHIFT
     picture = _picture(network.padded(2 * side + shift))
     enlarge = as_rgb_network(network)
-    whole = enlarge(picture.clone())
+    uncut = enlarge(picture.clone())
     inside = slice(scale * overlap, -scale * overlap)
     most = 0.0
     for start in (0, side + shift):
         end = start + side
         tile = enlarge(picture[..., start:end, start:end].clone())
-        first = scale * (start + overlap)
-        last = scale * (end - overlap)
-        apart = tile[..., inside, inside] - whole[..., first:last, first:last]
+        along = slice(scale * (start + overlap), scale * (end - overlap))
+        apart = tile[..., inside, inside] - uncut[..., along, along]
         most = max(most, float(apart.abs().max()) * 255)
     return most
 

@@ -64,14 +64,14 @@ def textures() -> dict[str, Pixels]:
     leaves = Image.new("RGB", (SIDE, SIDE), (18, 30, 12))
     drawing = Image.new("RGB", (SIDE, SIDE), (190, 180, 150))
     for number_of_leaf in range(400):
-        left, top = chance.uniform(-4, SIDE, 2)
+        x, y = chance.uniform(-4, SIDE, 2)
         width, height = chance.uniform(2, 7, 2)
         light = chance.uniform(0.3, 1.3)
         green = tuple(int(light * channel) for channel in (90, 130, 40))
-        box = (left, top, left + width, top + height)
+        box = (x, y, x + width, y + height)
         ImageDraw.Draw(leaves).ellipse(box, fill=green)
         if number_of_leaf % 20 == 0:
-            line = (left, top, *chance.uniform(0, SIDE, 2))
+            line = (x, y, *chance.uniform(0, SIDE, 2))
             ImageDraw.Draw(drawing).line(line, fill=(70, 60, 90), width=2)
     pictures["leaves"] = np.asarray(leaves)
     pictures["drawing"] = np.asarray(drawing)
@@ -86,14 +86,16 @@ def sky() -> Pixels:
 
 
 def _bytes(values: Floats) -> Pixels:
-    return np.rint(values.clip(0, 255)).astype(np.uint8)
+    levels: Pixels = np.rint(values.clip(0, 255)).astype(np.uint8)
+    return levels
 
 
 def _by_phase(values: Floats, scale: int) -> Floats:
     """Return the means at each place within an input pixel, (scale * scale, C)."""
     height, width, channels = values.shape
     blocks = values.reshape(height // scale, scale, width // scale, scale, channels)
-    return blocks.mean(axis=(0, 2)).reshape(scale * scale, channels)
+    means: Floats = blocks.mean(axis=(0, 2)).reshape(scale * scale, channels)
+    return means
 
 
 def measure_ramp(enlarge: Enlarge, scale: int) -> float:

@@ -61,8 +61,8 @@ def latex_table(
     columns = []
     for dataset in sets:
         heads.append(rf"\multicolumn{{{span}}}{{c}}{{{escape(dataset)}}}")
-        first = len(headings) + 1
-        rules.append(rf"\cmidrule(lr){{{first}-{first + span - 1}}}")
+        begin = len(headings) + 1
+        rules.append(rf"\cmidrule(lr){{{begin}-{begin + span - 1}}}")
         for name, metric in metrics.items():
             headings.append(metric.heading)
             means = [method.means.get((dataset, name), ()) for method in methods]
@@ -98,10 +98,10 @@ def _column(means_of_rows: Sequence[Sequence[float]], metric: Measure) -> list[s
             cells.append(escape(NOTHING))
             continue
         text = number(fmean(means), digits)
-        place = order.index(round(fmean(means), digits))
-        if len(order) > 1 and place == 0:
+        rank = order.index(round(fmean(means), digits))
+        if len(order) > 1 and rank == 0:
             text = rf"\textbf{{{text}}}"
-        elif len(means_of_rows) > 2 and place == 1:
+        elif len(means_of_rows) > 2 and rank == 1:
             text = rf"\underline{{{text}}}"
         if len(means) > 1:
             text += rf" $\pm$ {number(stdev(means), digits)}"
@@ -118,6 +118,6 @@ def escape(text: str) -> str:
     shown = printable(" ".join(text.split()))
     return re.sub(
         "[" + re.escape("".join(_SPECIAL)) + "]",
-        lambda found: _SPECIAL[found[0]],
+        lambda match: _SPECIAL[match[0]],
         shown,
     )

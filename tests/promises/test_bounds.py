@@ -110,8 +110,8 @@ def test_amounts_keep_their_sums(enlarge_raster, pixels, profile, scale):
     printed, out = enlarge_raster(pixels, f"-s {scale}", **profile)
     assert f"band 1 is never below 0: {SUMS}" in printed
     sums = sums_of(out.read(1), scale)
-    wanted = scale**2 * pixels.astype("float64")
-    assert np.allclose(sums, wanted, rtol=1e-6, atol=0)
+    expected = scale**2 * pixels.astype("float64")
+    assert np.allclose(sums, expected, rtol=1e-6, atol=0)
     assert len(np.unique(out.read(1))) > 100  # and are no repeated pixels
     zero = -out.offsets[0] / out.scales[0]
     dry = np.isclose(pixels, zero).repeat(scale, axis=0).repeat(scale, axis=1)

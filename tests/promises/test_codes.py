@@ -262,19 +262,19 @@ ZONES = np.digitize(field(5), np.linspace(-2, 2, 59)) * 11 + 7000
 
 
 def write_dbf(path, rows, fields):
-    """Write a dBASE III file as Esri's programs do; fields are (name, kind, length)."""
+    """Write a dBASE III file as Esri's programs do; fields are (name, type, length)."""
     row_bytes = 1 + sum(length for _, _, length in fields)
     head = struct.pack(
         "<4BIHH20x", 3, 126, 1, 1, len(rows), 33 + 32 * len(fields), row_bytes
     )
-    for name, kind, length in fields:
-        head += struct.pack("<11sc4xBB14x", name.encode(), kind.encode(), length, 0)
+    for name, type_, length in fields:
+        head += struct.pack("<11sc4xBB14x", name.encode(), type_.encode(), length, 0)
     body = b""
     for row in rows:
         body += b" "
-        for value, (_, kind, length) in zip(row, fields, strict=True):
+        for value, (_, type_, length) in zip(row, fields, strict=True):
             text = str(value).encode()
-            body += text.rjust(length) if kind == "N" else text.ljust(length)
+            body += text.rjust(length) if type_ == "N" else text.ljust(length)
     Path(path).write_bytes(head + b"\r" + body + b"\x1a")
 
 

@@ -194,13 +194,13 @@ def test_a_line_says_why_elevation_goes_through_the_network(enlarge_raster, srx)
 
 def test_a_window_cut_out_of_elevation_is_judged_as_the_whole(enlarge_raster):
     """Its own range is so small that a network's error would disappear in rounding."""
-    whole = hills(range_of_heights=1500)
-    whole = np.rint(gaussian_filter(whole.astype("float32"), 4)).astype("int16")
+    heights = hills(range_of_heights=1500)
+    heights = np.rint(gaussian_filter(heights.astype("float32"), 4)).astype("int16")
     models = []
-    for pixels in (1000 + whole, 1000 + whole[20:80, 30:100]):
+    for pixels in (1000 + heights, 1000 + heights[20:80, 30:100]):
         printed, out = enlarge_raster(pixels.astype("int16"), name="dtm.tif")
         models.append(out.tags()["SRX_MODEL"])
         assert '(elevation, called "dtm")' in printed
     assert models == ["bicubic", "bicubic"]
-    printed, out = enlarge_raster(1000 + whole[20:80, 30:100], name="a.tif")
+    printed, out = enlarge_raster(1000 + heights[20:80, 30:100], name="a.tif")
     assert out.tags()["SRX_MODEL"] == "g-idrn"  # nothing calls it so

@@ -694,12 +694,12 @@ def test_hints_after_a_failed_resume_name_commands_that_work(srx):
         (command,) = re.findall(r"srx (train \S+ --resume) (?:run|RUN)\b", refused)
         return f"{command} run"
 
-    first = hint("train --resume run --budget 2")
-    both = hint(f"{first} --budget 2")
-    srx(f"{both} --budget 2", code=0)
-    assert hint(f"{both} --seed 5") == both
+    resume = hint("train --resume run --budget 2")
+    resume = hint(f"{resume} --budget 2")
+    srx(f"{resume} --budget 2", code=0)
+    assert hint(f"{resume} --seed 5") == resume
     Path("run/state.safetensors").write_bytes(b"damaged")
-    refused = srx(f"{both} --budget 4", code=2).err
+    refused = srx(f"{resume} --budget 4", code=2).err
     (start,) = re.findall(r"--init \S+", refused)
     train(srx, f"--budget 1 {QUICK} {start}", out="new")
 
@@ -720,10 +720,10 @@ class All(Block):
     multiple_of = 8
     minimum = 16
     def __init__(self, channels, group_width=0, slope=0, esa_channels=0, units=()):
-        given = {name: value for name, value in locals().items() if name[0] not in "_s"}
-        given |= {"slope": slope + (esa_channels > 0)}
+        named = {name: value for name, value in locals().items() if name[0] not in "_s"}
+        named |= {"slope": slope + (esa_channels > 0)}
         super().__init__(channels)
-        open("given.txt", "w").write(" ".join(sorted(filter(given.get, given))))
+        open("given.txt", "w").write(" ".join(sorted(filter(named.get, named))))
     def forward(self, x):
         return super().forward(x.unflatten(3, (-1, 8)).flatten(3))
 """
@@ -758,8 +758,8 @@ def test_a_block_of_ones_own_stands_in_a_network_of_ours(srx, monkeypatch, name)
     by_setting = f"-m run/last.safetensors {block}"
     srx("upscale photo.png first.png", *by_name.split(), code=0)
     srx("upscale photo.png second.png", *by_setting.split(" ", 3), code=0)
-    first, second = (Image.open(f"{name}.png") for name in ("first", "second"))
-    assert first.tobytes() == second.tobytes()
+    pictures = [Image.open(f"{name}.png").tobytes() for name in ("first", "second")]
+    assert pictures[0] == pictures[1]
     results = json.loads(
         srx(
             f"eval {by_name} -m bicubic --data photos -s 2 --metrics psnr --no-cost --json -"

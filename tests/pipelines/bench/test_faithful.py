@@ -94,8 +94,10 @@ def test_nothing_leaves_its_neighbourhood_by_more_than_a_share():
     chance = np.random.default_rng(0)
     lr = chance.random((9, 11, 3), np.float32)
     sr = chance.normal(0.5, 1, (27, 33, 3)).astype(np.float32)
-    by_torch = [torch.from_numpy(x).permute(2, 0, 1)[None].clone() for x in (sr, lr)]
-    limited = limit_overshoot(*by_torch, share=0.125)[0].permute(1, 2, 0).numpy()
+    large, small = (
+        torch.from_numpy(x.transpose(2, 0, 1).copy())[None] for x in (sr, lr)
+    )
+    limited = limit_overshoot(large, small, share=0.125)[0].permute(1, 2, 0).numpy()
     lowest = ndimage.minimum_filter(lr, (3, 3, 1), mode="nearest")
     highest = ndimage.maximum_filter(lr, (3, 3, 1), mode="nearest")
     margin = 0.125 * (highest - lowest + 32 / 255)
