@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import tomllib
+from pathlib import Path
 
 from ship_weights import AS_PRINTED, OPTIONS, figures, table
 
@@ -40,10 +42,19 @@ def measure_as(model: str, scale: int, names: list[str]) -> dict[str, dict]:
             if way == suffix:
                 how = dict(OPTIONS[preset])
         options = EvalOptions(metrics=("psnr", "ssim", "ifc"), costs=False, **how)
-        found = table(evaluate([model], sets, scales=[scale], options=options))
+        folders = [folder_of(dataset) for dataset in sets]
+        found = table(evaluate([model], folders, scales=[scale], options=options))
         for dataset in sets:
             rows[dataset + way] = found[dataset]
     return {name: rows[name] for name in names}
+
+
+def folder_of(dataset: str) -> str:
+    """Return the folder of a set that lies beside the benchmarks, or the set's name."""
+    beside = Path(os.environ["SRX_DATA"], dataset)
+    if beside.is_dir():
+        return str(beside)
+    return dataset
 
 
 def faithful(model: str, scale: int) -> str:

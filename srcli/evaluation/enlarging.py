@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from srcli.errors import InferenceError
+from srcli.inference.corrections import apply_corrections
 from srcli.layers.network import without_tf32
 
 if TYPE_CHECKING:
@@ -60,8 +61,12 @@ def enlarge_whole(
     ):
         out: Tensor = network(x.contiguous(memory_format=layout))
     out = out[:, :, : height * network.scale, : width * network.scale].float()
-    for correction in corrections:
-        out = correction.apply(out, x[:, :, :height, :width])
+    out = apply_corrections(
+        corrections,
+        out,
+        x[:, :, :height, :width],
+        is_clipped=network.white_level is not None,
+    )
     if not out.isfinite().all():
         if half is not None:
             return enlarge_whole(

@@ -46,6 +46,8 @@ class Correction:
 
     name: str
     apply: Callable[[Tensor, Tensor], Tensor]
+    counts_clipping: bool = False
+    """SR of whole numbers is cut to [0, 1] before: what that takes away counts."""
 
 
 def choose_corrections(
@@ -61,7 +63,7 @@ def choose_corrections(
         chosen.append(Correction(f"overshoot {entry.overshoot:g}", limit))
     # what was cut off beside lines would move the means
     if entry is not None and entry.holds_colours:
-        chosen.append(Correction("colours", held_colours))
+        chosen.append(Correction("colours", held_colours, counts_clipping=True))
     if options.back_project == "area":
         chosen.append(Correction("area", projected_by_area))
     elif options.back_project:
@@ -71,6 +73,21 @@ def choose_corrections(
         returned = partial(back_projected, shares=(share,))
         chosen.append(Correction(f"noise {share:g}", returned))
     return chosen
+
+
+def apply_corrections(
+    corrections: Sequence[Correction],
+    sr_image: Tensor,
+    lr_image: Tensor,
+    *,
+    is_clipped: bool,
+) -> Tensor:
+    """Return SR corrected in order; ``is_clipped`` for what will be stored in whole numbers."""
+    for correction in corrections:
+        if is_clipped and correction.counts_clipping:
+            sr_image = sr_image.clamp_(0, 1)
+        sr_image = correction.apply(sr_image, lr_image)
+    return sr_image
 
 
 def back_projected(

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.inference.blending import Blender
+from srcli.inference.corrections import apply_corrections
 from srcli.inference.device import EngineOptions
 from srcli.inference.fusing.convolutions import PackedConv2d
 from srcli.inference.lanes import (
@@ -362,9 +363,12 @@ class TorchEngine:
             enlarged = enlarged + self._pass(number, network_input, half)
         if self.options.tta:
             enlarged = enlarged / self._pass_count
-        for correction in self.corrections:
-            enlarged = correction.apply(enlarged, network_input.pixels)
-        return enlarged
+        return apply_corrections(
+            self.corrections,
+            enlarged,
+            network_input.pixels,
+            is_clipped=network_input.white_level is not None,
+        )
 
     def _pass(
         self, number: int, network_input: NetworkInput, half: torch.dtype | None

@@ -90,6 +90,7 @@ class ExportedForm(nn.Module):
             out = torch.maximum(out, self._enlarged(lowest - margin, "nearest"))
             out = torch.minimum(out, self._enlarged(highest + margin, "nearest"))
         if self.holds_colours:
+            out = out.clamp(0.0, 1.0)
             error = x - F.avg_pool2d(out, self.scale)
             for _ in range(2):
                 around = F.pad(error, [COLOUR_RADIUS] * 4, mode="replicate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from scipy import ndimage
 import srcli
 from srcli.imaging.pixels.resize import downscale
 from srcli.inference.corrections import limit_overshoot
+from srcli.models.weights import shipped_scales, weights_path
 from srcli.pipelines import faithful
-from srcli.pipelines.faithful import MEASURES, measure_faithfulness
+from srcli.pipelines.faithful import MEASURES, Faithfulness, measure_faithfulness
 
 SCALE = 2
 
@@ -42,6 +44,21 @@ def test_models_that_are_chosen_unasked_are_within_the_limits(shipped):
         (3, []),
         (4, []),
     ]
+
+
+UNASKED = ("g-idrn", "g-idrn-photo", "g-idrn-photo-crisp", "quick", "quick-photo")
+"""What auto, fast and best choose of the weights that ship."""
+
+
+@pytest.mark.parametrize("model", UNASKED)
+def test_cards_of_models_that_are_chosen_unasked_are_within_the_limits(model):
+    """``benchmarks/measure_cards.py`` writes what ``srx bench --faithful`` measures."""
+    for scale in shipped_scales(model):
+        card = weights_path(model, scale).with_suffix(".toml")
+        figures = tomllib.loads(card.read_text(encoding="utf-8"))["faithful"]
+        for row in (figures, *figures.pop("strengths", {}).values()):
+            assert set(row) == set(MEASURES)
+            assert Faithfulness(model, scale, row).beyond == []
 
 
 @pytest.mark.parametrize("slope", [2, 4, 6])
