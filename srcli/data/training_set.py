@@ -172,7 +172,12 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
     """
     names = selection.hold_out or ()
     if len(names) == 1 and re.fullmatch(r"\d+%", names[0]):
-        return split_by_rule([*refs], fewest=2, percent=int(names[0][:-1]))
+        percent = int(names[0][:-1])
+        if not 0 < percent <= 100:
+            raise DataError(
+                f"--hold-out {names[0]}: give a share from 1% to 100%, or none"
+            )
+        return split_by_rule([*refs], fewest=2, percent=percent)
     train, held_out = split_held_out(
         refs, OUR_HELD_OUT if selection.hold_out is None else names
     )

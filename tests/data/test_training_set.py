@@ -58,6 +58,9 @@ def test_a_share_of_the_photographs_is_held_out_at_even_distances():
     assert len(result.train) == 54
     assert "3 of 30" in result.reason
     assert names(split(refs("a", "b"), ("10%",)).held_out) == ["b"]
+    for share in ("0%", "110%"):
+        with pytest.raises(DataError, match=f"--hold-out {share}: give a share"):
+            split(many, (share,))
     assert names(split(refs("a", "b"), ("100%",)).train) == ["a"]
 
 

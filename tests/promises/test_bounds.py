@@ -77,6 +77,7 @@ def test_nothing_leaves_the_bounds_of_its_kind(enlarge_raster, name, pixels, lim
 def test_temperatures_and_heights_are_interpolated_as_ever(enlarge, name, pixels):
     printed, out = enlarge(pixels, name=name)
     assert "sums" not in printed
+    assert "kept so" not in printed
     # GDAL's cubic interpolation away from the edges
     with rasterio.open(name) as source:
         cubic = source.read(
@@ -148,6 +149,37 @@ def test_amounts_are_told_by_names_and_units(enlarge_raster):
     )
     printed, _ = enlarge_raster(bytes_of_rain, name="b.tif")
     assert "sums" not in printed  # which may be a picture
+
+
+def test_few_whole_numbers_of_persons_are_amounts_and_no_classes(enlarge_raster):
+    random = np.random.default_rng(1)
+    people = np.rint(random.gamma(0.4, 8, (48, 40))).astype("uint16")
+    assert len(np.unique(people)) < 64
+
+    def in_persons(file):
+        file.units = ["persons"]
+
+    printed, out = enlarge_raster(people, "--divide", then=in_persons)
+    assert "classes, enlarged" not in printed
+    assert np.array_equal(sums_of(out.read(1), 2), people)
+
+
+def test_degrees_have_no_sums_though_many_are_exactly_0(enlarge_raster):
+    def in_degrees(file):
+        file.units = ["degC"]
+
+    printed, out = enlarge_raster(RAIN, then=in_degrees)
+    assert "band 1 is never below 0: kept so" in printed
+    assert "sums" not in printed
+    assert out.read(1).min() == 0
+
+
+def test_the_highest_byte_of_an_index_is_a_bound(enlarge_raster):
+    bytes_of_index = np.clip(120 + 80 * field(8), 0, 250).astype("uint8")
+    assert np.sum(bytes_of_index == 250) > 16
+    printed, out = enlarge_raster(bytes_of_index, name="ndvi.tif")
+    assert "above 250: kept so" in printed
+    assert out.read(1).max() == 250
 
 
 @pytest.mark.parametrize("scale", [2, 3])

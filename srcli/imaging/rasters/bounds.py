@@ -29,8 +29,24 @@ _INDEX_SIZES = (1.0, _PERCENT, 1000.0, 10_000.0)
 """What 1 of an index is stored as."""
 _OF_PICTURES = frozenset({"uint8", "int8", "uint16", "int16"})
 """Types whose values may be a picture, with black beside it, or heights above the sea."""
+_MOST_OVERSHOOT = 0.3
+"""Overshoot, as a share of the range of all values, beyond which no bound is needed."""
 _REFLECTANCE = 2.0
 """Most that snow and water reflect, over what comes in; a little more than all."""
+_OF_TEMPERATURE = frozenset(
+    {
+        "k",
+        "kelvin",
+        "c",
+        "degc",
+        "deg_c",
+        "celsius",
+        "degree_celsius",
+        "degrees_celsius",
+        "°c",
+    }
+)
+"""Units of what has no sums, however often it is exactly 0."""
 Limits = tuple[float, float]
 """Lowest and highest value, as they are stored; maybe infinite."""
 _NO_LIMITS = (-math.inf, math.inf)
@@ -119,8 +135,9 @@ def _find_limits(
     lowest = float(values.min())
     highest = float(values.max())
     zero = band.header.stored(0.0)
-    # nothing overshoots by more than the range of the values
-    reach = math.inf if is_amount else highest - lowest
+    # bicubic interpolation overshoots by 0.28 of the range at most, and networks by less; of
+    # hills far above 0 no line is told
+    reach = math.inf if is_amount else _MOST_OVERSHOOT * (highest - lowest)
     limits = [_named_limits(band, lowest, highest)]
     if zero <= lowest <= zero + reach:
         limits.append((zero, math.inf))
@@ -129,10 +146,11 @@ def _find_limits(
     # how far values may be beyond whole numbers to which they were rounded
     rounding = 0.5 if layout.smooth_dtype != band.header.dtype else 0.0
     may_have_ends = is_amount or not layout.rgb
-    # a gray picture of 8 bits may have a white, and a black, of its own
-    if may_have_ends and band.is_wide and _is_at(values, lowest):
+    # a gray picture of 8 bits may have a white, and a black, of its own; an index is none
+    may_be_gray = not band.is_wide and not band.called("indices", "no_amounts")
+    if may_have_ends and not may_be_gray and _is_at(values, lowest):
         limits.append((lowest - rounding, math.inf))
-    may_have_ends &= band.is_wide or highest <= _PERCENT
+    may_have_ends &= not may_be_gray or highest <= _PERCENT
     if may_have_ends and _is_at(values, highest):
         limits.append((-math.inf, highest + rounding))
     for lower, upper in limits:
@@ -172,7 +190,8 @@ def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     scale, _ = band.header.packing
     ends = float(values.min()), float(values.max())
     is_from_zero = zero <= ends[0] if scale >= 0 else zero >= ends[1]
-    if not is_from_zero or band.elevation_by_name:
+    is_other = band.elevation_by_name or band.unit in _OF_TEMPERATURE
+    if not is_from_zero or is_other:
         return False
     if zero in _named_limits(band, *ends):
         return True

@@ -333,6 +333,14 @@ class Band:
         return self.elevation_by_name
 
     @property
+    def few_counts(self) -> str:
+        """Unit or name of counts, where whole numbers are few: as of people in each pixel."""
+        values = self.appearance
+        if not (values.is_whole and values.few):
+            return ""
+        return self.called("counts", "no_amounts")
+
+    @property
     def elevation_by_name(self) -> str:
         """Word for elevation in its names, of more than 8 bits; a folder is a name as well."""
         names = [*self.names]

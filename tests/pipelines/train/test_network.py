@@ -27,6 +27,7 @@ from srcli.pipelines.train.numerics import (
     resolve_precision,
 )
 from srcli.recipes.degradation import DEGRADATIONS
+from srcli.recipes.files import RECIPES
 from srcli.recipes.training import TrainRecipe
 from srcli.training.folder import Position
 from srcli.training.parallel import ALONE, Team
@@ -227,3 +228,14 @@ def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
     for name in ("cuda:0", "mps"):
         with pytest.raises(UsageError, match="several processes"):
             device_for(second, name)
+
+
+@pytest.mark.parametrize("name", ["quick-tune", "g-idrn-photo-tune"])
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_fine_tuning_begins_with_all_that_its_weights_hold(name, scale):
+    recipe = RECIPES[name]
+    network = first_network(recipe, scale=scale, seed=0)
+    notes = Notes()
+    load_initial_weights(network, initial_weights(recipe, scale), notes)
+    count = len(network.state_dict())
+    assert f"{count} of {count} tensors" in str(notes.messages)
