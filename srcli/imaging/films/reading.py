@@ -99,7 +99,7 @@ _LOOKED_AT = 200
 """Frames by which it is told where the file does not."""
 _LEAST_INTERLACED = 5
 """Frames that must be so, of more than are not."""
-_SAMPLES = 5
+SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
 
@@ -359,9 +359,9 @@ class Video:
         """Yield a few frames spread over the video; it cannot be read on afterwards."""
         yield self.photograph(self.first)
         start = self.container.start_time or 0
-        for number in range(1, _SAMPLES):
+        for number in range(1, SAMPLES):
             with reading_video(self.path):
-                offset = (self.container.duration or 0) * number // _SAMPLES
+                offset = (self.container.duration or 0) * number // SAMPLES
                 self.container.seek(start + offset)
                 self._decoder = self._decode()
             frame = self._decode_next()
@@ -577,7 +577,8 @@ def measure_frames(path: Path) -> tuple[int, Pace]:
             stated = float(stream.frames / (stream.average_rate or 1))
         elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
-        pace = pace_of(starts, stream)
+        tick = float(stream.time_base or 1)
+        pace = pace_of(starts, tick, stated_rates(stream))
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"
     elif end < stated - 1:

@@ -368,7 +368,7 @@ def _foresee_model(
     take long.
     """
     picture = opened.picture
-    if opened.kind is Kind.VIDEO:
+    if opened.kind.has_frames:
         from srcli.pipelines.upscale.videos import choose_video_model
 
         return choose_video_model(opened.item.source, options)
