@@ -32,6 +32,7 @@ from srcli.imaging.files.formats import (
     VIDEO_EXTRA,
     can_read_videos,
 )
+from srcli.imaging.files.provenance import input_id
 from srcli.imaging.files.stored_parts import StoredParts
 from srcli.imaging.films.clock import Pace, pace_of
 from srcli.imaging.films.reading import SAMPLES, TimedFrame, Timing
@@ -259,7 +260,9 @@ def find_frames(folder: Path) -> FrameFolder:
     notes = [*_gaps(sorted(frames))]
     if others:
         named = ", ".join(others[:_MOST_TOLD])
-        notes.append(f"{len(others)} pictures without a number are left out ({named})")
+        if len(others) > _MOST_TOLD:
+            named += " and others"
+        notes.append(f"{named}: left out, as no number is in the name")
     in_order = tuple(frames[number] for number in sorted(frames))
     return FrameFolder(folder, name, in_order, tuple(notes))
 
@@ -321,6 +324,7 @@ def read_header(folder: Path) -> Picture:
         frames=len(found.files),
         lossless=first.lossless,
         warnings=warnings,
+        input_id=input_id(folder),
     )
 
 
@@ -379,6 +383,15 @@ class Schedule:
         return Timing(self.starts[index], duration)
 
 
+def _find_table(found: FrameFolder) -> Path | None:
+    """Return the table of times in a folder: that of the frames' name, or the only one."""
+    tables = sorted(found.folder.glob(f"*{FRAME_TABLE_SUFFIX}"))
+    for table in tables:
+        if table.stem == found.name.removesuffix("_"):
+            return table
+    return tables[0] if len(tables) == 1 else None
+
+
 def schedule_of(found: FrameFolder, rate: Fraction | None) -> Schedule:
     """Return when frames are shown: at a rate, or by the table in their folder.
 
@@ -388,8 +401,8 @@ def schedule_of(found: FrameFolder, rate: Fraction | None) -> Schedule:
     count = len(found.files)
     if rate is not None:
         return Schedule(range(count), 1 / rate, Pace(rate, is_constant=True))
-    table = found.folder / f"{found.name.removesuffix('_')}{FRAME_TABLE_SUFFIX}"
-    if not table.is_file():
+    table = _find_table(found)
+    if table is None:
         raise PictureError(
             f"{found.folder}: nothing says how many of its frames are shown in a second; give "
             "--rate 24, or another number or fraction, such as --rate 30000/1001"

@@ -21,6 +21,7 @@ from srcli.imaging.films.frames import (
     FrameWriter,
     StoredFrames,
     find_frames,
+    frame_file,
     read_frame,
     sample_frames,
     schedule_of,
@@ -237,7 +238,7 @@ def upscale_to_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         )
         tiles, _ = _make_frames(item, picture, model, photographs, video.frames, output)
         if len(video.container.streams) > 1:
-            lost += ("all but its frames is left out: sound and other tracks",)
+            lost += ("sound and other tracks are left out: frames hold none",)
         lost += tuple(video.changes)
     return {
         "model": model,
@@ -284,6 +285,20 @@ def upscale_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         "frames": picture.frames,
         "warnings": (*picture.warnings, *warnings),
     }
+
+
+def describe_frames(opened: Opened, options: Settled) -> tuple[str, ...]:
+    """Return how numbered frames are called, or how fast those of a folder are shown."""
+    item = opened.item
+    count = opened.picture.frames
+    if item.is_frames:
+        first = frame_file(item.target, item.format, 1).name
+        return (f"frames are {first} and so on, their times are in the table",)
+    pace = schedule_of(find_frames(item.source), options.rate).pace
+    rate = f"{float(pace.rate):.6g} a second"
+    if not pace.is_constant:
+        rate = "at the times of their table"
+    return (f"{count} frames, {rate}",)
 
 
 def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
