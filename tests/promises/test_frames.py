@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from skimage import io as skio
 
-from srcli.imaging.films import frames as module
+from srcli.imaging.photographs.writing import write_photograph
 from srcli.pipelines.upscale.declaring import read_rate
 from tests.fixtures.clips import (
     STEP,
@@ -81,30 +81,31 @@ def test_a_film_becomes_numbered_frames_with_their_times(srx, fmt):
     assert "1 skipped" in srx(f"upscale a.mp4 out/ -f {fmt}", SMALL, code=0).out
 
 
-def test_frames_of_ten_bits_have_sixteen(srx):
+def test_frames_of_ten_bits_have_sixteen_and_hdr(srx):
     fmt = "yuv420p10le"
     quiet = {"crf": "8", "x265-params": "log-level=none"}
     frames = [flat_frame((500, 512, 512), fmt=fmt)]
-    write_clip("a.mp4", frames, codec="libx265", options=quiet)
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 16}
+    write_clip("a.mp4", frames, codec="libx265", options=quiet, **tags)
     srx("upscale a.mp4 out/ -f png", SMALL, code=0)
     with av.open("out/a_000001.png") as picture:
         (frame,) = picture.decode(video=0)
     assert frame.format.name == "rgb48be"
+    assert (frame.color_primaries, frame.color_trc) == (9, 16)  # HDR stays
     pixels = frame.to_ndarray(format="rgb48le")
     assert np.abs(pixels / 65535 - (500 - 64) / 876).max() < 0.002
 
 
 def test_interrupted_frames_go_on(srx, monkeypatch):
     write_clip("a.mp4", gray_frames(6))
-    write = module.write_photograph
 
     def write_three(path, *args, **kwargs):
         if path.name == "a_000004.png":
             raise OSError(28, "No space left on device")
-        write(path, *args, **kwargs)
+        write_photograph(path, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "write_photograph", write_three)
+        patch.setattr("srcli.imaging.films.frames.write_photograph", write_three)
         srx("upscale a.mp4 out/ -f png", SMALL, code=2)
     assert not Path("out/a.timecodes").exists()
     Path("out/a_000002.png").write_bytes(b"damaged")
@@ -203,7 +204,7 @@ def test_a_frame_that_has_changed_is_in_the_next_film(srx):
         "in/0002.png", np.full((24, 32, 3), 200, np.uint8), check_contrast=False
     )
     later = Path("a.mp4").stat().st_mtime + 10
-    shutil.os.utime("in/0002.png", (later, later))
+    os.utime("in/0002.png", (later, later))
     told = srx("upscale in a.mp4 --rate 24", SMALL, code=0).err
     assert "the input has changed since" in told
     assert abs(levels_of("a.mp4")[1] - 200) <= 2

@@ -93,10 +93,10 @@ class StoredFrames(StoredParts):
         """
         if self.target.exists():  # what it records was judged before
             return
-        own = 0
+        marked = 0
         if self.earlier_plan():  # beside marked ones, that which was under way
-            own = len(self.found()) + 1
-        for number in range(own + 1, count + 1):
+            marked = len(self.found()) + 1
+        for number in range(marked + 1, count + 1):
             file = frame_file(self.target, self.format, number)
             if file.exists():
                 raise PictureError(
@@ -153,11 +153,8 @@ def write_table(
 ) -> tuple[()]:
     """Write the table of all finished frames, with a record of what made them."""
     timings = frames.timings()
-    first, last = (
-        frame_file(frames.target, frames.format, number).name
-        for number in (1, len(timings))
-    )
-    lines = [_TABLE_HEAD, f"# milliseconds at which {first} to {last} are shown"]
+    frame_name = frame_file(frames.target, frames.format, 1).name
+    lines = [_TABLE_HEAD, f"# milliseconds at which {frame_name} and so on are shown"]
     if record:
         lines.append(f"# {' '.join(record.split())}")
     for timing in timings:
@@ -227,7 +224,7 @@ def find_frames(folder: Path) -> FrameFolder:
         PictureError: If there are none, or several of one number or of several names.
     """
     sequences: defaultdict[tuple[str, str], dict[int, Path]] = defaultdict(dict)
-    others: list[str] = []
+    unnumbered: list[str] = []
     with decoding(folder):
         files = sorted(folder.iterdir())
     for file in files:
@@ -236,7 +233,7 @@ def find_frames(folder: Path) -> FrameFolder:
             continue
         match = _NUMBERED.fullmatch(file.stem)
         if match is None:
-            others.append(file.name)
+            unnumbered.append(file.name)
             continue
         sequence = sequences[match["name"], suffix]
         number = int(match["number"])
@@ -258,9 +255,9 @@ def find_frames(folder: Path) -> FrameFolder:
         )
     (((name, _), frames),) = sequences.items()
     notes = [*_gaps(sorted(frames))]
-    if others:
-        named = ", ".join(others[:_MOST_TOLD])
-        if len(others) > _MOST_TOLD:
+    if unnumbered:
+        named = ", ".join(unnumbered[:_MOST_TOLD])
+        if len(unnumbered) > _MOST_TOLD:
             named += " and others"
         notes.append(f"{named}: left out, as no number is in the name")
     in_order = tuple(frames[number] for number in sorted(frames))
@@ -275,8 +272,9 @@ def _gaps(numbers: Sequence[int]) -> Iterator[str]:
         if after - before == 1:
             continue
         missing += after - before - 1
-        first, last = before + 1, after - 1
-        gaps.append(f"{first}" if first == last else f"{first} to {last}")
+        start = before + 1
+        end = after - 1
+        gaps.append(f"{start}" if start == end else f"{start} to {end}")
     if gaps:
         if len(gaps) > _MOST_TOLD:
             gaps[_MOST_TOLD:] = ["..."]
@@ -294,22 +292,22 @@ def read_header(folder: Path) -> Picture:
     """
     if not can_read_videos():
         raise PictureError(f"{folder}: becomes a video; {VIDEO_EXTRA} writes it")
-    found = find_frames(folder)
-    first: Picture | None = None
+    frame_folder = find_frames(folder)
+    header: Picture | None = None
     bits = 8
     is_transparent = False
-    for file in found.files:
+    for file in frame_folder.files:
         frame = _open_frame(file)
-        first = first or frame
-        if frame.size != first.size:
+        header = header or frame
+        if frame.size != header.size:
             raise PictureError(
-                f"{file}: has {frame.width}x{frame.height} pixels, and {first.path.name} "
-                f"{first.width}x{first.height}; frames of a film are of one size"
+                f"{file}: has {frame.width}x{frame.height} pixels, and {header.path.name} "
+                f"{header.width}x{header.height}; frames of a film are of one size"
             )
         bits = max(bits, frame.bits)
         is_transparent |= frame.has_alpha
-    assert first is not None
-    warnings = found.notes
+    assert header is not None
+    warnings = frame_folder.notes
     if is_transparent:
         warnings += ("videos have no transparency: frames are put on white",)
     if bits > 8:
@@ -317,12 +315,12 @@ def read_header(folder: Path) -> Picture:
     return Picture(
         path=folder,
         format=FRAMES,
-        height=first.height,
-        width=first.width,
+        height=header.height,
+        width=header.width,
         channels=3,
         bits=bits,
-        frames=len(found.files),
-        lossless=first.lossless,
+        frames=len(frame_folder.files),
+        lossless=header.lossless,
         warnings=warnings,
         input_id=input_id(folder),
     )
@@ -383,29 +381,29 @@ class Schedule:
         return Timing(self.starts[index], duration)
 
 
-def _find_table(found: FrameFolder) -> Path | None:
+def _find_table(frame_folder: FrameFolder) -> Path | None:
     """Return the table of times in a folder: that of the frames' name, or the only one."""
-    tables = sorted(found.folder.glob(f"*{FRAME_TABLE_SUFFIX}"))
+    tables = sorted(frame_folder.folder.glob(f"*{FRAME_TABLE_SUFFIX}"))
     for table in tables:
-        if table.stem == found.name.removesuffix("_"):
+        if table.stem == frame_folder.name.removesuffix("_"):
             return table
     return tables[0] if len(tables) == 1 else None
 
 
-def schedule_of(found: FrameFolder, rate: Fraction | None) -> Schedule:
+def schedule_of(frame_folder: FrameFolder, rate: Fraction | None) -> Schedule:
     """Return when frames are shown: at a rate, or by the table in their folder.
 
     Raises:
         PictureError: If there is neither, or the table is of other frames.
     """
-    count = len(found.files)
+    count = len(frame_folder.files)
     if rate is not None:
         return Schedule(range(count), 1 / rate, Pace(rate, is_constant=True))
-    table = _find_table(found)
+    table = _find_table(frame_folder)
     if table is None:
         raise PictureError(
-            f"{found.folder}: nothing says how many of its frames are shown in a second; give "
-            "--rate 24, or another number or fraction, such as --rate 30000/1001"
+            f"{frame_folder.folder}: nothing says how many of its frames are shown in a "
+            "second; give --rate 24, or another number or fraction, such as --rate 30000/1001"
         )
     times = _read_times(table)
     if len(times) != count:

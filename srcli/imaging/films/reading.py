@@ -23,7 +23,8 @@ from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
 from srcli.imaging.films.clock import Clock, Pace, pace_of, stated_rates
-from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.colour_spaces import RGB_FULL_RANGE
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, Size
@@ -411,6 +412,23 @@ class Video:
             interpolation=EXACT,
         )
         return rgb.to_ndarray()
+
+    @property
+    def hdr_colours(self) -> ColourSpace | None:
+        """Colours of RGB frames of HDR, which have no profile; None for other films."""
+        transfer = int(self.first.color_trc)
+        if transfer not in _HDR:
+            return None
+        return ColourSpace(None, bytes([self.primaries, transfer]) + RGB_FULL_RANGE)
+
+    def damages(self) -> Iterator[str]:
+        """Yield what was wrong with the frames that were read, in words for the user."""
+        if self.damaged:
+            yield (
+                f"{self.damaged} of its frames are damaged, and some may be missing; copy it "
+                "again"
+            )
+        yield from self.changes
 
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""

@@ -106,12 +106,7 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         tiles, missing = _make_frames(
             item, picture, model, photographs, video.frames, output
         )
-    if video.damaged:
-        missing += (
-            f"{video.damaged} of its frames are damaged, and some may be missing; copy it "
-            "again",
-        )
-    missing += tuple(video.changes)
+    missing += tuple(video.damages())
     if video.has_captions:
         missing += ("closed captions left out, which srx cannot copy",)
     return {
@@ -223,12 +218,14 @@ def upscale_to_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     if INTERLACED not in picture.warnings and looks_interlaced(item.source):
         warnings += (INTERLACED,)
     model, condition = choose_video_model(item.source, options)
-    metadata, lost = choose_metadata(item, picture, options, model, size)
     writing = writing_options(item, picture, options)
     frames = StoredFrames(item.target, item.format)
     if not options.overwrite:
         frames.check_names(count)
     with open_video(item.source) as video:
+        stored = replace(picture.metadata, colours=video.hdr_colours)
+        picture = replace(picture, metadata=stored)
+        metadata, lost = choose_metadata(item, picture, options, model, size)
         time_base = video.stream.time_base or Fraction(1)
         output = _Output(
             frames,
@@ -239,7 +236,7 @@ def upscale_to_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         tiles, _ = _make_frames(item, picture, model, photographs, video.frames, output)
         if len(video.container.streams) > 1:
             lost += ("sound and other tracks are left out: frames hold none",)
-        lost += tuple(video.changes)
+        lost += tuple(video.damages())
     return {
         "model": model,
         "condition": condition,
@@ -257,8 +254,8 @@ def upscale_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     options = photographs.options
     size, warnings = check_output(item, picture, options)
     model, condition = choose_video_model(item.source, options)
-    found = find_frames(item.source)
-    schedule = schedule_of(found, options.rate)
+    frame_folder = find_frames(item.source)
+    schedule = schedule_of(frame_folder, options.rate)
     encoding = choose_animation_encoding(
         item.source,
         item.format,
@@ -270,8 +267,8 @@ def upscale_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     )
 
     def frames_from(first: int) -> Iterator[TimedFrame]:
-        for index in range(first, len(found.files)):
-            frame = read_frame(found.files[index], picture.bits)
+        for index in range(first, len(frame_folder.files)):
+            frame = read_frame(frame_folder.files[index], picture.bits)
             yield schedule.timing(index), frame
 
     join = partial(write_silent_video, encoding=encoding)
@@ -292,8 +289,8 @@ def describe_frames(opened: Opened, options: Settled) -> tuple[str, ...]:
     item = opened.item
     count = opened.picture.frames
     if item.is_frames:
-        first = frame_file(item.target, item.format, 1).name
-        return (f"frames are {first} and so on, their times are in the table",)
+        frame_name = frame_file(item.target, item.format, 1).name
+        return (f"frames are {frame_name} and so on, their times are in the table",)
     pace = schedule_of(find_frames(item.source), options.rate).pace
     rate = f"{float(pace.rate):.6g} a second"
     if not pace.is_constant:
