@@ -170,6 +170,8 @@ More examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale - - < small.png > large.png       standard input and output
+  srx upscale clip.mp4 frames/ -f png           numbered frames, with their times
+  srx upscale frames/ film.mp4 --rate 24        and a film of them
   srx upscale book.cbz larger.cbz               a comic book, or a zip
   srx upscale photos/ out/ --device all         on every GPU of the machine
   srx upscale ortho.tif out/ --bounds 8.10 47.20 8.15 47.25 --rgb 1,2,3
@@ -344,6 +346,8 @@ def split_paths(
 
 def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
     """Print what became of a file, or in a dry run what would."""
+    from srcli.imaging.files.formats import FRAME_TABLE_SUFFIX
+
     say = console.message if is_dry_run else console.detail
     if file.state == "left out":
         say(f"{file.source}: {file.error}")
@@ -360,6 +364,8 @@ def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
         if file.size:
             height, width = file.size
             result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
+            if file.target.suffix == FRAME_TABLE_SUFFIX:
+                result = f"{plural(file.frames, 'frame')} of {width}x{height}"
         if file.model:
             result += f", {_name_model(file)}"
         say(f"{file.source} -> {file.target} ({result})")

@@ -11,7 +11,11 @@ from typing import IO
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
-from srcli.imaging.files.formats import format_of_content, is_video
+from srcli.imaging.files.formats import (
+    FRAME_TABLE_SUFFIX,
+    format_of_content,
+    is_video,
+)
 from srcli.imaging.files.provenance import Provenance, input_id, parse_provenance
 from srcli.imaging.metadata import exif
 from srcli.imaging.photographs import reading
@@ -29,6 +33,10 @@ def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Pictur
     ``confined``.
     """
     if not isinstance(path, DatasetName):
+        if os.path.isdir(path):  # noqa: PTH112 - paths are slow to make
+            from srcli.imaging.films import frames
+
+            return frames.read_header(path)
         picture = open_known(path, page)
         if picture is not None:
             return picture
@@ -114,6 +122,10 @@ def _read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture | None
 def read_provenance(path: Path) -> Provenance | None:
     """Return the provenance in the last Software entry of an output; None if it is not srx's."""
     try:
+        if path.suffix == FRAME_TABLE_SUFFIX:
+            from srcli.imaging.films import frames
+
+            return parse_provenance(frames.read_record(path))
         with decoding(path), open_input(path) as stream:
             picture = _read_header(path, stream)
     except PictureError:

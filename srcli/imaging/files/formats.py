@@ -70,6 +70,12 @@ ARCHIVE_SUFFIXES = frozenset({".cbz", ".zip", ".cbr"})
 """Lower-case suffixes of zips whose pictures are enlarged; ``.cbr`` is mostly packed by RAR."""
 VIDEO = "video"
 """Format of a ``Picture`` that is a video, whatever its container."""
+FRAMES = "frames"
+"""Format of a ``Picture`` that is a folder of the numbered frames of a video."""
+FRAME_FORMATS = ("png", "tif", "jpg", "webp", "avif", "bmp")
+"""Formats in which the frames of a video are written."""
+FRAME_TABLE_SUFFIX = ".timecodes"
+"""That of the table of their times, which is beside them."""
 _WRITTEN_VIDEOS = [form.suffixes for form in FORMATS.values() if form.video]
 VIDEO_SUFFIXES = frozenset(chain(_TABLE["suffixes"]["videos"], *_WRITTEN_VIDEOS))
 """Lower-case suffixes of videos, which need ``srcli[video]``."""

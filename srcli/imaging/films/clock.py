@@ -105,14 +105,12 @@ def stated_rates(stream: VideoStream) -> list[Fraction]:
     return rates or [_USUAL_RATE]
 
 
-def pace_of(starts: list[int], stream: VideoStream) -> Pace:
-    """Return the pace of frames that are shown at these times, in units of the time base.
+def pace_of(starts: list[int], tick: float, nominal_rates: list[Fraction]) -> Pace:
+    """Return the pace of frames that are shown at these times, in ticks of so many seconds.
 
-    Times decide, as statements may be those of another program; a statement that agrees
+    Times decide, as nominal rates may be those of another program; a statement that agrees
     with them is exact, where times are rounded to milliseconds.
     """
-    nominal_rates = stated_rates(stream)
-    tick = float(stream.time_base or 1)
     times = np.unique(starts) * tick
     steps = np.diff(times)
     if not len(steps):

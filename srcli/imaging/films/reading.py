@@ -23,7 +23,8 @@ from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
 from srcli.imaging.films.clock import Clock, Pace, pace_of, stated_rates
-from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.colour_spaces import RGB_FULL_RANGE
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, Size
@@ -99,7 +100,7 @@ _LOOKED_AT = 200
 """Frames by which it is told where the file does not."""
 _LEAST_INTERLACED = 5
 """Frames that must be so, of more than are not."""
-_SAMPLES = 5
+SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
 
@@ -359,9 +360,9 @@ class Video:
         """Yield a few frames spread over the video; it cannot be read on afterwards."""
         yield self.photograph(self.first)
         start = self.container.start_time or 0
-        for number in range(1, _SAMPLES):
+        for number in range(1, SAMPLES):
             with reading_video(self.path):
-                offset = (self.container.duration or 0) * number // _SAMPLES
+                offset = (self.container.duration or 0) * number // SAMPLES
                 self.container.seek(start + offset)
                 self._decoder = self._decode()
             frame = self._decode_next()
@@ -411,6 +412,23 @@ class Video:
             interpolation=EXACT,
         )
         return rgb.to_ndarray()
+
+    @property
+    def hdr_colours(self) -> ColourSpace | None:
+        """Colours of RGB frames of HDR, which have no profile; None for other films."""
+        transfer = int(self.first.color_trc)
+        if transfer not in _HDR:
+            return None
+        return ColourSpace(None, bytes([self.primaries, transfer]) + RGB_FULL_RANGE)
+
+    def damages(self) -> Iterator[str]:
+        """Yield what was wrong with the frames that were read, in words for the user."""
+        if self.damaged:
+            yield (
+                f"{self.damaged} of its frames are damaged, and some may be missing; copy it "
+                "again"
+            )
+        yield from self.changes
 
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""
@@ -577,7 +595,8 @@ def measure_frames(path: Path) -> tuple[int, Pace]:
             stated = float(stream.frames / (stream.average_rate or 1))
         elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
-        pace = pace_of(starts, stream)
+        tick = float(stream.time_base or 1)
+        pace = pace_of(starts, tick, stated_rates(stream))
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"
     elif end < stated - 1:

@@ -64,6 +64,7 @@ _PIXELS_AHEAD = 2**26 + 2**24
 """Pixels of all these frames: encoders take 3 to 6 bytes for each."""
 _LEAST_AHEAD = 4
 _SRGB_TRANSFER = 13
+_PACE_OF_ANIMATIONS = Pace(Fraction(10), is_constant=False)
 _FINEST_CRF = 12
 _CRF_PER_QUALITY = 0.4
 _LONG_SCALES = ("libvpx-vp9", "libsvtav1")
@@ -127,18 +128,30 @@ def choose_encoding(
 
 
 def choose_animation_encoding(
-    path: Path, fmt: str, size: Size, quality: int | None
+    path: Path,
+    fmt: str,
+    size: Size,
+    quality: int | None,
+    *,
+    time_base: Fraction = Fraction(1, 1000),
+    pace: Pace = _PACE_OF_ANIMATIONS,
+    is_deep: bool = False,
 ) -> Encoding:
-    """Choose encoder and settings for frames of an animation, in sRGB, timed by milliseconds."""
+    """Choose encoder and settings for frames of an animation, in sRGB, timed by milliseconds.
+
+    Or those of a folder of numbered frames, which have a time base, a pace, and maybe
+    more than 8 bits.
+    """
     settings: dict[str, Any] = {
-        "time_base": Fraction(1, 1000),
-        "framerate": Fraction(10),
+        "time_base": time_base,
+        "framerate": pace.rate,
         "color_range": LIMITED_RANGE,
         "colorspace": BT709,
         "color_trc": _SRGB_TRANSFER,
         "color_primaries": BT709,
     }
-    return _choose_encoder(path, fmt, size, quality, settings, is_deep=False)
+    encoding = _choose_encoder(path, fmt, size, quality, settings, is_deep=is_deep)
+    return replace(encoding, has_constant_rate=pace.is_constant)
 
 
 def _choose_encoder(

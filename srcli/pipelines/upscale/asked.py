@@ -27,6 +27,7 @@ from srcli.pipelines.upscale.declaring import (
     read_dpi,
     read_nodata,
     read_range,
+    read_rate,
     read_rgb,
     read_type,
     record_creation,
@@ -169,6 +170,15 @@ class Asked:
         changes_pixels=True,
     )
     """For lossy formats; None takes the format's default."""
+    rate: Fraction | None = declare(
+        "--rate",
+        default=None,
+        takes=read_rate,
+        metavar="N|N/D",
+        help="Frames a second of a film made from a folder of numbered frames.",
+        changes_pixels=Record(value=str),
+    )
+    """None takes the table of times in the folder."""
     fit: Box | None = declare(
         "--fit",
         default=None,

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,12 @@ Inputs = Literal["all", "photographs", "rasters"]
 """Inputs that an option is for."""
 _DECLARATION = "declaration"
 LARGEST_DPI = 65_535
+_FASTEST = 1000
+"""Frames a second."""
+_RATES_OF_TELEVISION = (24, 30, 48, 60, 120)
+"""Frames in 1.001 seconds."""
+_ROUNDING_OF_RATES = 0.005
+"""By which decimals of these differ at most, such as 23.98."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +156,26 @@ def read_bounds(text: str) -> Box:
     """Read bounds as ``read_box`` does, or one number for both sides, ``3840``."""
     number = text.strip()
     return read_box(f"{number}x{number}" if number.isdecimal() else text)
+
+
+def read_rate(text: str) -> Fraction:
+    """Read frames a second, ``24`` or ``30000/1001``; 23.976, 29.97 and the like are fractions.
+
+    These are decimals of 24, 30, 48, 60 or 120 times 1000 by 1001.
+    """
+    try:
+        rate = Fraction(text.strip())
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= _FASTEST:
+        raise ValueError(
+            f"{text!r} is no rate such as 24, 29.97 or 30000/1001, up to {_FASTEST}"
+        )
+    for whole in _RATES_OF_TELEVISION:
+        exact = Fraction(whole * 1000, 1001)
+        if "." in text and abs(rate - exact) < _ROUNDING_OF_RATES:
+            return exact
+    return rate.limit_denominator(1001)
 
 
 def read_dpi(text: str) -> float | str:

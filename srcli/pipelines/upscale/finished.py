@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Literal
 from srcli.errors import PictureError, SrxError
 from srcli.files import explain_os_error, hold_same_bytes
 from srcli.imaging.files import stored_parts
-from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.files.provenance import REPEATED, Provenance, input_id
 from srcli.imaging.opening import open_picture, read_provenance
 from srcli.imaging.photographs.reading import read_photograph
@@ -223,6 +222,11 @@ def _find_difference(
     item: Item, record: Provenance, options: Settled, provenance: Provenance
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
+    if item.is_frames:
+        from srcli.imaging.films.frames import count_missing
+
+        if missing := count_missing(item.target, item.format):
+            return f"{missing} of its frames are not there as {item.format}"
     if options.auto:  # decodes no pixels where it has chosen the model before
         is_same = record.choice == options.choice
         if not is_same and record.choice == options.recorded_choice(photograph=False):
@@ -258,7 +262,7 @@ def look_for_model(item: Item, options: Settled) -> str:
     """
     opened = open_item(item, options)
     picture = opened.picture
-    if picture.format == VIDEO:
+    if opened.kind.has_frames:
         from srcli.pipelines.upscale.videos import choose_video_model
 
         return choose_video_model(item.source, options)[0]
@@ -277,6 +281,9 @@ def _modification_time(source: Path) -> int:
 
         with suppress(SrxError):  # reading it gives the reason
             files += read_info(source).files
+    elif os.path.isdir(source):  # noqa: PTH112 - there may be very many
+        with suppress(OSError):
+            files += [entry.path for entry in os.scandir(source)]
     times = []
     for file in files:
         with suppress(OSError):  # nothing on disk
@@ -301,7 +308,12 @@ def _judge_by_size(
             height, width = raster_size(item, options)
         else:
             height, width = output_size(item, opened.picture, options)
-        output = open_picture(item.target)
+        target = item.target
+        if item.is_frames:
+            from srcli.imaging.films.frames import frame_file
+
+            target = frame_file(target, item.format, 1)
+        output = open_picture(target)
     except SrxError as error:
         return "kept", f"exists and cannot be compared with {item.source} ({error})"
     if (output.height, output.width) == (height, width):

@@ -25,6 +25,8 @@ from srcli.errors import SrxError, UsageError, as_failure_of, did_you_mean
 from srcli.files import open_input, shipped_text
 from srcli.imaging.files.formats import (
     FORMATS,
+    FRAME_FORMATS,
+    FRAME_TABLE_SUFFIX,
     INDIRECT_SUFFIXES,
     RASTER_SUFFIXES,
     READABLE_SUFFIXES,
@@ -91,7 +93,7 @@ def pair_inputs(
             paths.append(path)
     items = []
     to_folder = is_folder(output, options)
-    if paths and len(sources) == 1 and not paths[0].is_dir() and not to_folder:
+    if _is_one_to_one(sources, paths, output) and not to_folder:
         items = [_pair_with_file(paths[0], output, options)]
     elif paths and (not to_folder or os.path.isfile(output)):  # noqa: PTH113
         raise UsageError(
@@ -106,11 +108,39 @@ def pair_inputs(
                         pair_in_folder(file, folder, options, from_folder=True)
                     )
             else:
+                _refuse_format_of_frames(path, options)
                 items.append(pair_in_folder(path, output, options))
+    if options.rate is not None and not all(item.is_film_of_frames for item in items):
+        raise UsageError(
+            "--rate is that of a film made from a folder of numbered frames, such as "
+            "srx upscale frames/ film.mp4 --rate 24; drop it"
+        )
     items = [replace(item, asset=assets.get(str(item.source))) for item in items]
     if not items and not reporter.files and not reporter.may_be_idle:
         raise UsageError(_explain_no_pictures(paths, options))
     return _resolve_name_clashes(items, options, reporter)
+
+
+def _is_one_to_one(
+    sources: Sequence[Path], paths: Sequence[Path], output: Path
+) -> bool:
+    """Tell if one file becomes one, or a folder of numbered frames a film."""
+    if len(sources) > 1 or not paths:
+        return False
+    file_format = format_of_suffix(output.suffix)
+    is_film = file_format is not None and FORMATS[file_format].video
+    return is_film or not paths[0].is_dir()
+
+
+def _refuse_format_of_frames(path: Path, options: Settled) -> None:
+    """Refuse a video where the format asked for holds neither it nor its frames."""
+    name = options.format
+    if name in ("auto", *FRAME_FORMATS) or FORMATS[name].video or not is_video(path):
+        return
+    raise UsageError(
+        f"{path}: is a video, whose frames can become {', '.join(FRAME_FORMATS)}, not {name}; "
+        "give another --format"
+    )
 
 
 def _expand_stac_items(
@@ -144,6 +174,11 @@ def _pair_with_file(source: Path, output: Path, options: Settled) -> Item:
         )
     if file_format and not _can_become(source, file_format):
         kind = "video" if FORMATS[file_format].video else "picture"
+        if is_video(source) and file_format in FRAME_FORMATS:
+            raise UsageError(
+                f"{output}: names one picture, and {source} has many; give a folder for "
+                f"them: -f {file_format} {output.stem}{os.sep}"
+            )
         raise UsageError(f"{output}: is the name of a {kind}, which {source} is not")
     target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
     return Item(source=source, target=target, format=file_format)
@@ -153,6 +188,8 @@ def _can_become(source: Path, file_format: str) -> bool:
     """Return True if an input can become a format: videos and animations can become videos."""
     if FORMATS[file_format].video == is_video(source):
         return True
+    if source.is_dir():
+        return FORMATS[file_format].video
     if is_video(source) or isinstance(source, DatasetName):
         return False
     with suppress(SrxError), as_failure_of(source):  # reading it gives the reason
@@ -247,6 +284,9 @@ def pair_in_folder(
     if isinstance(source, DatasetName) and input_format not in ("tif", "png", "jpg"):
         input_format = None  # photographs in archives are read by GDAL, as rasters
     file_format = options.format
+    if file_format in FRAME_FORMATS and not from_folder and is_video(source):
+        table = folder / f"{source.stem}{options.suffix}{FRAME_TABLE_SUFFIX}"
+        return Item(source=source, target=table, format=file_format)
     is_asked = file_format != "auto" and FORMATS[file_format].video == is_video(source)
     if not is_asked and file_format != "auto" and not from_folder:
         is_asked = _can_become(source, file_format)

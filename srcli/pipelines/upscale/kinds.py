@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.files import stored_parts
-from srcli.imaging.files.formats import FORMATS, VIDEO
+from srcli.imaging.files.formats import FORMATS, FRAMES, VIDEO
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.writing import LOSSLESS_QUALITY, check_writable
@@ -46,6 +46,10 @@ _COPIES_OF_FILMS = 50
 x264, 47 with VP9, 48 with x265, each at 3840x2160."""
 
 
+_COMPRESSED = 10
+"""Times by which frames become smaller as files, at the best: drawn ones, and JPEGs."""
+
+
 class Kind(StrEnum):
     """What an input is, by which its output is made."""
 
@@ -57,6 +61,8 @@ class Kind(StrEnum):
     ANIMATION = "animation"
     ANIMATION_TO_VIDEO = "animation that becomes a video"
     VIDEO = "video"
+    VIDEO_TO_FRAMES = "video that becomes numbered frames"
+    FRAMES_TO_VIDEO = "folder of numbered frames that becomes a video"
     RASTER = "raster"
     """Read by windows: georeferenced, with raster options, or too large for memory."""
     STACK = "rasters of one TIFF"
@@ -66,6 +72,11 @@ class Kind(StrEnum):
     def is_raster(self) -> bool:
         """True for what is read by windows."""
         return self in (Kind.RASTER, Kind.STACK)
+
+    @property
+    def has_frames(self) -> bool:
+        """True for what one model enlarges frame by frame; animations are not judged."""
+        return self in (Kind.VIDEO, Kind.VIDEO_TO_FRAMES, Kind.FRAMES_TO_VIDEO)
 
 
 @dataclass(frozen=True)
@@ -99,6 +110,11 @@ def open_item(item: Item, options: Settled) -> Opened:
         raise
     if not item.from_folder:
         _refuse_what_films_lack(picture, options)
+    if picture.format == FRAMES:
+        _check_times(item, options)
+        return Opened(item, Kind.FRAMES_TO_VIDEO, picture)
+    if item.is_frames:
+        return Opened(item, Kind.VIDEO_TO_FRAMES, picture)
     if picture.format == VIDEO:
         is_copied = options.copies(picture.size)
         return Opened(item, Kind.COPY if is_copied else Kind.VIDEO, picture)
@@ -114,6 +130,13 @@ def open_item(item: Item, options: Settled) -> Opened:
             "take another --format"
         )
     return Opened(item, _kind_of_photograph(item, picture, options), picture)
+
+
+def _check_times(item: Item, options: Settled) -> None:
+    """Refuse numbered frames of which nothing says when they are shown."""
+    from srcli.imaging.films.frames import find_frames, schedule_of
+
+    schedule_of(find_frames(item.source), options.rate)
 
 
 def _unread(item: Item, reason: str) -> Picture:
@@ -171,18 +194,19 @@ def _refuse_what_films_lack(picture: Picture, options: Settled) -> None:
     neither pages nor a resolution on paper, and other pictures than TIFFs one page.
     """
     page = options.pages or 1
-    if page > 1 and picture.format not in (VIDEO, "tif"):
+    is_video = picture.format in (VIDEO, FRAMES)
+    if page > 1 and not is_video and picture.format != "tif":
         raise PictureError(
             f"{picture.path}: has no page {page}, as it is no TIFF; drop --pages"
         )
     names = [*options.raster_options]
-    if picture.format == VIDEO:
+    if is_video:
         if options.pages is not None:
             names.append("--pages")
         if options.dpi != "keep":
             names.append("--dpi")
-    words = "a video" if picture.format == VIDEO else "an animation"
-    if names and (picture.format == VIDEO or picture.is_animation):
+    words = "a video" if is_video else "an animation"
+    if names and (is_video or picture.is_animation):
         raise PictureError(
             f"{picture.path}: is {words}, which {', '.join(names)} cannot "
             "be applied to; upscale it without"
@@ -221,7 +245,7 @@ def _has_pages_of_rasters(item: Item, picture: Picture, options: Settled) -> boo
 def output_size(item: Item, picture: Picture, options: Settled) -> Size:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
     height, width = options.final_size(picture.size)
-    if picture.format == VIDEO or FORMATS[item.format].video:
+    if FORMATS[item.format].video:
         return height - height % 2, width - width % 2
     return height, width
 
@@ -269,7 +293,9 @@ def check_output(
             )
         if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
-    elif picture.format != VIDEO and is_made_by_parts(picture, options):
+    elif item.is_frames:
+        warnings += _check_room_for_frames(item, picture, (height, width), options)
+    elif picture.format not in (VIDEO, FRAMES) and is_made_by_parts(picture, options):
         warnings += _check_room_for_rows(item, picture, options)
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"
@@ -289,6 +315,24 @@ def _check_room_for_rows(
     subject = "its rows and the result take"
     return item.check_disk(
         subject, total, rows_bytes, "a smaller --scale", refuses=options.disk_check
+    )
+
+
+def _check_room_for_frames(
+    item: Item, picture: Picture, size: Size, options: Settled
+) -> tuple[str, ...]:
+    """Refuse a film for whose numbered frames, of a size, the disk has no room."""
+    from srcli.imaging.films.frames import StoredFrames
+
+    finished = len(StoredFrames(item.target, item.format).found())
+    values = (picture.frames - finished) * math.prod(size) * picture.channels
+    total = values * picture.bits // 8
+    return item.check_disk(
+        f"its {picture.frames} frames take up to",
+        total,
+        total // _COMPRESSED,
+        "a smaller --scale, or --format jpg",
+        refuses=options.disk_check,
     )
 
 

@@ -36,6 +36,14 @@ def maker_of(kind: Kind) -> Maker:
         from srcli.pipelines.upscale.videos import upscale_video
 
         return upscale_video
+    if kind is Kind.VIDEO_TO_FRAMES:
+        from srcli.pipelines.upscale.videos import upscale_to_frames
+
+        return upscale_to_frames
+    if kind is Kind.FRAMES_TO_VIDEO:
+        from srcli.pipelines.upscale.videos import upscale_frames
+
+        return upscale_frames
     if kind is Kind.RASTER:
         from srcli.pipelines.upscale.rasters import upscale_raster
 

@@ -21,6 +21,7 @@ from srcli.errors import (
     as_failure_of,
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
+from srcli.imaging.files.formats import FORMATS, FRAME_TABLE_SUFFIX
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports import Progress, Task
 from srcli.quantities import format_bytes
@@ -54,6 +55,16 @@ class Item:
     """The input was found in a folder, not named itself."""
     asset: StacAsset | None = None
     """What a STAC item says of the input, where one has led to it."""
+
+    @property
+    def is_film_of_frames(self) -> bool:
+        """True for a folder of numbered frames, which becomes a film."""
+        return FORMATS[self.format].video and self.source.is_dir()
+
+    @property
+    def is_frames(self) -> bool:
+        """True for a film that becomes numbered frames, with a table of their times."""
+        return self.target.suffix == FRAME_TABLE_SUFFIX
 
     def make_folder(self, folder: Path | None = None) -> None:
         """Make the folder of the output, or one that it is in."""

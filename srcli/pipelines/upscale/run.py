@@ -346,6 +346,11 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         if is_made_by_parts(page, options):
             rows_bytes += bytes_of_rows(page, options)
     disk_bytes += rows_bytes
+    details: tuple[str, ...] = ()
+    if opened.kind in (Kind.VIDEO_TO_FRAMES, Kind.FRAMES_TO_VIDEO):
+        from srcli.pipelines.upscale.videos import describe_frames
+
+        details = describe_frames(opened, options)
     _, lost = choose_metadata(item, picture, options, model or options.model, size)
     reporter.add(
         item,
@@ -356,6 +361,7 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         bytes=disk_bytes,
         passing_share=rows_bytes / max(disk_bytes, 1),
         warnings=(*warnings, *unwritable, *lost),
+        details=details,
     )
 
 
@@ -368,7 +374,7 @@ def _foresee_model(
     take long.
     """
     picture = opened.picture
-    if opened.kind is Kind.VIDEO:
+    if opened.kind.has_frames:
         from srcli.pipelines.upscale.videos import choose_video_model
 
         return choose_video_model(opened.item.source, options)

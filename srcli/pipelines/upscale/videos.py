@@ -1,7 +1,8 @@
 """Upscale videos: frames stream through the engines of photographs, segments are kept.
 
 Frames are decoded, enlarged and encoded at once, a few at a time; an interrupted run
-goes on behind its last finished segment.
+goes on behind its last finished segment. They may come from a folder of numbered
+pictures, or become one, which is kept frame by frame.
 """
 
 from __future__ import annotations
@@ -9,12 +10,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from srcli.imaging.films.frames import (
+    FrameWriter,
+    StoredFrames,
+    find_frames,
+    frame_file,
+    read_frame,
+    sample_frames,
+    schedule_of,
+    write_table,
+)
 from srcli.imaging.films.joining import (
     try_video,
     write_silent_video,
@@ -52,6 +64,7 @@ from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
+    from srcli.imaging.files.stored_parts import StoredParts
     from srcli.imaging.films.reading import TimedFrame
     from srcli.imaging.photographs.photograph import Picture
     from srcli.pipelines.upscale.kinds import Opened
@@ -60,8 +73,9 @@ if TYPE_CHECKING:
 
     FramesFrom = Callable[[int], Iterable[TimedFrame]]
     """Yields the frames of the input behind so many."""
-    Join = Callable[[Segments, str | None, FileAttributes], tuple[str, ...]]
-    """Joins segments to the file, with a comment, and returns what is left out, in words."""
+    Join = Callable[[Any, str | None, FileAttributes], tuple[str, ...]]
+    """Joins parts to the file, with a comment, and returns what is left out, in words."""
+    FrameEncoder = SegmentEncoder | FrameWriter
 
 _SHARE_OF_FRAMES = 0.9
 """Of the time behind the last tile, that the frames take which wait in the encoder."""
@@ -88,16 +102,11 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
             "keep_metadata": not options.strip_metadata,
         }
         try_video(item.target, **known)
-        join = partial(write_video, **known)
-        tiles, missing = _make_video(
-            item, picture, model, encoding, photographs, video.frames, join
+        output = _Output.of_segments(item, encoding, partial(write_video, **known))
+        tiles, missing = _make_frames(
+            item, picture, model, photographs, video.frames, output
         )
-    if video.damaged:
-        missing += (
-            f"{video.damaged} of its frames are damaged, and some may be missing; copy it "
-            "again",
-        )
-    missing += tuple(video.changes)
+    missing += tuple(video.damages())
     if video.has_captions:
         missing += ("closed captions left out, which srx cannot copy",)
     return {
@@ -110,24 +119,41 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     }
 
 
-def _make_video(
+@dataclass(frozen=True)
+class _Output:
+    """How enlarged frames are kept, and become the output."""
+
+    parts: StoredParts
+    form: list[str]
+    """What the bytes of parts depend on, beside their pixels."""
+    open_encoder: Callable[[], FrameEncoder]
+    """Goes on behind the parts of earlier runs."""
+    join: Join
+
+    @classmethod
+    def of_segments(cls, item: Item, encoding: Encoding, join: Join) -> _Output:
+        """Return that of a video, which is kept by segments."""
+        import av
+
+        segments = Segments(item.target)
+        open_encoder = partial(SegmentEncoder, encoding, segments)
+        return cls(segments, [str(encoding), av.__version__], open_encoder, join)
+
+
+def _make_frames(
     item: Item,
     picture: Picture,
     model: str,
-    encoding: Encoding,
     photographs: PhotographUpscaler,
     frames_from: FramesFrom,
-    join: Join,
+    output: _Output,
 ) -> tuple[int, tuple[str, ...]]:
-    """Make the missing segments and the file; return the tiles and what is left out, in words."""
-    import av
-
+    """Make the missing parts and the output; return the tiles and what is left out, in words."""
     options = photographs.options
     reporter = photographs.reporter
-    segments = Segments(item.target)
-    form = [str(encoding), av.__version__]
-    with photographs.keep_parts(item, segments, picture, model, encoding=form):
-        encoder = SegmentEncoder(encoding, segments)
+    parts = output.parts
+    with photographs.keep_parts(item, parts, picture, model, encoding=output.form):
+        encoder = output.open_encoder()
         finished = min(encoder.frame_count, picture.frames)
         reporter.tell_kept(item, finished, picture.frames, "frames")
         remaining = replace(picture, frames=picture.frames - finished)
@@ -147,9 +173,9 @@ def _make_video(
         size = options.final_size(picture.size)
         metadata, _ = choose_metadata(item, picture, options, model, size)
         attributes = writing_options(item, picture, options)["attributes"]
-        missing = join(segments, metadata.software, attributes)
+        missing = output.join(parts, metadata.software, attributes)
         work.advance_to(1.0)
-        segments.remove()
+        parts.remove()
     return tiles, missing
 
 
@@ -170,8 +196,9 @@ def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         return islice(_timed_frames(picture), first, None)
 
     join = partial(write_silent_video, encoding=encoding)
-    tiles, _ = _make_video(
-        item, picture, options.model, encoding, photographs, frames_from, join
+    output = _Output.of_segments(item, encoding, join)
+    tiles, _ = _make_frames(
+        item, picture, options.model, photographs, frames_from, output
     )
     return {
         "tiles": tiles,
@@ -179,6 +206,96 @@ def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         "frames": picture.frames,
         "warnings": (*picture.warnings, *warnings, *lost),
     }
+
+
+def upscale_to_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale a video into numbered pictures, with a table of their times."""
+    item = opened.item
+    options = photographs.options
+    count, _ = measure_frames(item.source)
+    picture = replace(opened.picture, frames=count)
+    size, warnings = check_output(item, picture, options)
+    if INTERLACED not in picture.warnings and looks_interlaced(item.source):
+        warnings += (INTERLACED,)
+    model, condition = choose_video_model(item.source, options)
+    writing = writing_options(item, picture, options)
+    frames = StoredFrames(item.target, item.format)
+    if not options.overwrite:
+        frames.check_names(count)
+    with open_video(item.source) as video:
+        stored = replace(picture.metadata, colours=video.hdr_colours)
+        picture = replace(picture, metadata=stored)
+        metadata, lost = choose_metadata(item, picture, options, model, size)
+        time_base = video.stream.time_base or Fraction(1)
+        output = _Output(
+            frames,
+            [item.format, str(writing["quality"]), str(time_base)],
+            partial(FrameWriter, frames, metadata, **writing),
+            partial(write_table, time_base=time_base),
+        )
+        tiles, _ = _make_frames(item, picture, model, photographs, video.frames, output)
+        if len(video.container.streams) > 1:
+            lost += ("sound and other tracks are left out: frames hold none",)
+        lost += tuple(video.damages())
+    return {
+        "model": model,
+        "condition": condition,
+        "tiles": tiles,
+        "size": size,
+        "frames": count,
+        "warnings": (*picture.warnings, *warnings, *lost),
+    }
+
+
+def upscale_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale a folder of numbered pictures into a video."""
+    item = opened.item
+    picture = opened.picture
+    options = photographs.options
+    size, warnings = check_output(item, picture, options)
+    model, condition = choose_video_model(item.source, options)
+    frame_folder = find_frames(item.source)
+    schedule = schedule_of(frame_folder, options.rate)
+    encoding = choose_animation_encoding(
+        item.source,
+        item.format,
+        size,
+        options.quality,
+        time_base=schedule.time_base,
+        pace=schedule.pace,
+        is_deep=picture.bits > 8,
+    )
+
+    def frames_from(first: int) -> Iterator[TimedFrame]:
+        for index in range(first, len(frame_folder.files)):
+            frame = read_frame(frame_folder.files[index], picture.bits)
+            yield schedule.timing(index), frame
+
+    join = partial(write_silent_video, encoding=encoding)
+    output = _Output.of_segments(item, encoding, join)
+    tiles, _ = _make_frames(item, picture, model, photographs, frames_from, output)
+    return {
+        "model": model,
+        "condition": condition,
+        "tiles": tiles,
+        "size": size,
+        "frames": picture.frames,
+        "warnings": (*picture.warnings, *warnings),
+    }
+
+
+def describe_frames(opened: Opened, options: Settled) -> tuple[str, ...]:
+    """Return how numbered frames are called, or how fast those of a folder are shown."""
+    item = opened.item
+    count = opened.picture.frames
+    if item.is_frames:
+        frame_name = frame_file(item.target, item.format, 1).name
+        return (f"frames are {frame_name} and so on, their times are in the table",)
+    pace = schedule_of(find_frames(item.source), options.rate).pace
+    rate = f"{float(pace.rate):.6g} a second"
+    if not pace.is_constant:
+        rate = "at the times of their table"
+    return (f"{count} frames, {rate}",)
 
 
 def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
@@ -199,7 +316,7 @@ def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
 def _encode(
     item: Item,
     picture: Picture,
-    encoder: SegmentEncoder,
+    encoder: FrameEncoder,
     frames: Iterable[TimedFrame],
     work: WritingWork,
     frame_tiles: float,
@@ -231,12 +348,19 @@ def _encode(
 
 
 def choose_video_model(path: Path, options: Settled) -> tuple[str, str]:
-    """Return the model that most of a few frames of a video would get; see ``choose_model``."""
+    """Return the model that most of a few frames of a video would get; see ``choose_model``.
+
+    The path may be a folder of numbered frames.
+    """
     if not options.auto:
         return options.model, ""
     choices = Counter[tuple[str, str]]()
-    with open_video(path) as video:
-        for frame in video.samples():
-            choices[choose_model(frame, options, "jpg")] += 1
+    if path.is_dir():
+        for frame, file_format in sample_frames(path):
+            choices[choose_model(frame, options, file_format)] += 1
+    else:
+        with open_video(path) as video:
+            for frame in video.samples():
+                choices[choose_model(frame, options, "jpg")] += 1
     ((choice, _),) = choices.most_common(1)
     return choice

@@ -31,6 +31,7 @@ CHECKSUMS = """
 --long-edge 2048 --only-smaller          | 499874c8 | 499874c8 | a2177935
 --fit x2160 -s 2                         | dd2e81f6 | dd2e81f6 | 7fb470d2
 --quality 80                             | 0d72dbee | 0d72dbee | dd0bbdd0
+--rate 30000/1001                        | 7d2694a5 | 7d2694a5 | 821ff752
 --pages 2                                | a51328f0 | a51328f0 | a7a62123
 --dpi scale                              | 7da7be38 | 7da7be38 | d04a746f
 --dpi 300                                | 6f806a03 | 6f806a03 | 88bf6ba0
@@ -68,6 +69,7 @@ EXAMPLES = {
     "model": "rrlfn",
     "format": "png",
     "size": "90x",
+    "rate": "24",
     "fit": "90x",
     "dpi": "300",
     "bands": "2,1",
