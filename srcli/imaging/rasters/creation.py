@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.rasters.names import NAMES
+from srcli.imaging.rasters.names import NAMES, TABLES
 from srcli.imaging.rasters.profile import (
     COG_BLOCK,
     OVERVIEW_SIDE,
@@ -29,13 +29,7 @@ _COG_HEADER_OPTIONS = NAMES["cog_header_options"]
 _COMPRESSIONS = PREDICTED | NAMES["further_compressions"]
 """Compressions whose blocks are the same whatever file they stand in."""
 _LOSSLESS = PREDICTED | {"NONE", "PACKBITS", "LZMA"}
-_LEVELS = {
-    "DEFLATE": "ZLEVEL",
-    "LERC_DEFLATE": "ZLEVEL",
-    "ZSTD": "ZSTD_LEVEL",
-    "LERC_ZSTD": "ZSTD_LEVEL",
-    "LZMA": "LZMA_PRESET",
-}
+_LEVELS: dict[str, str] = TABLES["levels"]
 """How a GeoTIFF names the LEVEL of a COG, by the compression."""
 _PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
 _RESAMPLINGS = NAMES["overview_resamplings"]
@@ -145,15 +139,11 @@ def copied_by_gdal(out: OutputProfile, reason: str) -> OutputProfile:
     high, wide = _WORKING_BLOCK
     high = min(high, _WORKING_BYTES // out.row_bytes // 16 * 16, _whole(out.height))
     blocks = {
-        "TILED": "YES",
+        **TABLES["working_blocks"],
         "BLOCKXSIZE": str(min(wide, _whole(out.width))),
         "BLOCKYSIZE": str(max(high, 16)),
-        "COMPRESS": "ZSTD",
-        "ZSTD_LEVEL": "1",
         "PREDICTOR": str(out.predictor),
-        "INTERLEAVE": "PIXEL",
         "PHOTOMETRIC": out.photometric,
-        "SPARSE_OK": "TRUE",
     }
     overviews = () if out.driver == "COG" else out.overviews
     return replace(out, blocks=blocks, why_copied=reason, overviews=overviews)
