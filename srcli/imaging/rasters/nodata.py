@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
@@ -60,6 +61,37 @@ def nearest_other_value(dtype: np.dtype[Any], nodata: float) -> float:
     if nodata <= 0:
         return float(np.nextafter(dtype.type(high), dtype.type(np.inf)))
     return float(np.nextafter(dtype.type(low), dtype.type(-np.inf)))
+
+
+def fit_limits(
+    limits: tuple[float, float],
+    dtype: str,
+    nodata: float | None,
+    bits: int | None = None,
+) -> tuple[float, float]:
+    """Return limits as values of a dtype, of so many bits: not beyond them, nor no data."""
+    low, high = limits
+    number_type = np.dtype(dtype)
+    if number_type.kind not in "iu":
+        return _inside(number_type, low, 1), _inside(number_type, high, -1)
+    ends = np.iinfo(number_type)
+    most = ends.max >> ends.bits - (bits or ends.bits)
+    low = math.ceil(max(low, ends.min))
+    high = math.floor(min(high, most))
+    low += low == nodata
+    high -= high == nodata
+    return low, high
+
+
+def _inside(dtype: np.dtype[Any], end: float, step: int) -> float:
+    """Return the float of a dtype closest to an end of a range, and not beyond it."""
+    if not np.isfinite(end):
+        return end
+    with np.errstate(over="ignore"):
+        nearest = dtype.type(end)
+    if (float(nearest) - end) * step < 0:
+        nearest = np.nextafter(nearest, dtype.type(step * np.inf))
+    return float(nearest)
 
 
 def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
