@@ -23,7 +23,7 @@ from srcli.imaging.rasters.heights import unpack
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile, is_on
-from srcli.imaging.rasters.source import DecodedWindow, RasterSource
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource, cut_out
 from srcli.ports import Window
 
 if TYPE_CHECKING:
@@ -192,13 +192,11 @@ class _Part:
     def _soften(self, limits: tuple[float, float]) -> Array:
         """Enlarge the alpha of the input by bicubic interpolation, as that of photographs."""
         window = self._window
-        scale = self.scale
         around = self.source.grow(window, _REACH)
         alpha = self.source.decode(around).alpha
         assert alpha is not None
-        larger = np.clip(resize(alpha, scale), *limits)
-        rows = larger[(window.top - around.top) * scale :][: window.height * scale]
-        return rows[:, (window.left - around.left) * scale :][:, : window.width * scale]
+        larger = np.clip(resize(alpha, self.scale), *limits)
+        return cut_out(larger, around, window, self.scale)
 
     def _is_shown(self, opacity: Array) -> Bools:
         """Mark pixels of alpha 0 that become visible by the soft alpha beside them."""
