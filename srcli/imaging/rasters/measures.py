@@ -468,19 +468,12 @@ def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:
     filled = valid & is_nodata(pixels, value)
     if filled.sum() < _LEAST_AREA:
         return False
-    inside = 0
-    border = []
-    usual = []
-    for before, after in NEIGHBOURS:
-        are_valid = valid[before] & valid[after]
-        steps = np.abs(pixels[before].astype(np.float64) - pixels[after])
-        inside += int((are_valid & filled[before] & filled[after]).sum())
-        is_border = are_valid & (filled[before] != filled[after])
-        is_usual = are_valid & ~filled[before] & ~filled[after]
-        border.append(steps[is_border])
-        usual.append(steps[is_usual])
-    cliffs = np.concatenate(border)
-    slopes = np.concatenate(usual)
+    before, after = neighbours(pixels, valid)
+    are_filled_before, are_filled_after = neighbours(filled, valid)
+    steps = np.abs(before.astype(np.float64) - after)
+    cliffs = steps[are_filled_before != are_filled_after]
+    slopes = steps[~(are_filled_before | are_filled_after)]
+    inside = (are_filled_before & are_filled_after).sum()
     if not (cliffs.size and slopes.size) or inside < cliffs.size:
         return False
     return bool(np.percentile(cliffs, 25) > _CLIFF * np.percentile(slopes, 99))
