@@ -146,16 +146,13 @@ def _parse_time(text: str) -> str:
     match = _TIMES.match(text.strip())
     if match is None:
         return ""
+    date = "-".join(match.group(1, 2, 3))
+    clock = ":".join(number or "00" for number in match.group(4, 5, 6))
+    zone = (match[7] or "Z").replace("UTC", "Z")
     with suppress(ValueError):
-        numbers = [int(number or 0) for number in match.groups()[:6]]
-        time = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type, misc]
-        if time == _UNKNOWN:
-            return ""
-        zone = (match[7] or "").replace(":", "")
-        if zone[:1] in ("+", "-"):
-            shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-            time -= shift if zone[0] == "+" else -shift
-        return _formatted(time)
+        time = datetime.fromisoformat(f"{date}T{clock}{zone}").astimezone(UTC)
+        if time != _UNKNOWN:
+            return _formatted(time)
     return ""
 
 
