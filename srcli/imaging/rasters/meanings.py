@@ -91,7 +91,7 @@ def _as_data(band: Band) -> BandInfo:
 
 
 def _as_codes(band: Band) -> BandInfo:
-    codes = band.special_codes
+    codes = band.gap_codes or band.top_codes
     measured = range_beside(*band.windows, codes) if band.top_codes else None
     return replace(band.header, codes=codes, measured=measured)
 
@@ -129,6 +129,15 @@ def _apply_signs(
     return look.with_bands(bands)
 
 
+def _numbers_but(look: Look, *interpretations: str) -> list[int]:
+    """Return the bands that are looked at, without those of some interpretations."""
+    numbers = []
+    for number in look.numbers:
+        if look.info.band(number).interpretation not in interpretations:
+            numbers.append(number)
+    return numbers
+
+
 def find_undeclared_nodata(look: Look, reasons: Reasons) -> Look:
     """Return the look whose bands have undeclared fills as no data."""
     return _apply_signs(look, "fills", look.numbers, reasons)
@@ -139,10 +148,7 @@ def check_alpha_bands(look: Look, mode: AlphaMode, reasons: Reasons) -> Look:
 
     The modes ``yes`` and ``no`` say of all of them that they are alpha, or data.
     """
-    called_alpha = []
-    for number in look.numbers:
-        if look.info.band(number).interpretation == "alpha":
-            called_alpha.append(number)
+    called_alpha = set(look.numbers).difference(_numbers_but(look, "alpha"))
     if mode == "auto":
         return _apply_signs(look, "alpha", called_alpha, reasons)
     bands = list(look.info.bands)
@@ -157,10 +163,7 @@ def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) 
 
     Of a gap in red, green and blue nothing can be told.
     """
-    candidates = []
-    for number in look.numbers:
-        if look.info.band(number).interpretation not in ("alpha", "palette"):
-            candidates.append(number)
+    candidates = _numbers_but(look, "alpha", "palette")
     together, _ = find_rgb(look.info, tuple(candidates), rgb)
     after = _apply_signs(look, "limits", candidates, reasons, together)
     bands = list(after.info.bands)
@@ -188,10 +191,7 @@ def choose_layout_by_signs(
     the network.
     """
     info = look.info
-    candidates = []
-    for number in look.numbers:
-        if info.band(number).interpretation != "alpha":
-            candidates.append(number)
+    candidates = _numbers_but(look, "alpha")
     findings: dict[int, Finding] = {}
     seen = {}
     if mode == "auto":

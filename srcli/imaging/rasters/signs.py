@@ -235,11 +235,6 @@ class Band:
         """Codes among measurements, beyond a gap; see ``codes_beyond_gap``."""
         return codes_beyond_gap(*self.windows)
 
-    @property
-    def special_codes(self) -> tuple[float, ...]:
-        """Codes among measurements of which the file says nothing."""
-        return self.gap_codes or self.top_codes
-
     # signs, as rows of signs.toml name them: what shows one, or nothing
 
     @property
