@@ -388,8 +388,6 @@ def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:
         return OpenedRaster(path, dataset, stream, recorded_id, tags, files.pop_all())
 
 
-_RAW_DRIVERS = NAMES["raw_drivers"]
-"""Drivers of files that hold every pixel, unless they name a compression."""
 _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
 _CLASSIC_NETCDF = (b"CDF\1", b"CDF\2")
@@ -409,7 +407,7 @@ def check_dataset_size(
     Returned is the directory of the page of a TIFF, of others nothing. ``stream`` is the
     file at the path, where that is open already.
     """
-    if dataset.driver in _RAW_DRIVERS:
+    if dataset.driver in NAMES["raw_drivers"]:
         _check_raw(path, dataset)
     elif dataset.driver == "netCDF" and dataset.count:
         _check_netcdf(path, next(iter(dataset.files), ""))
