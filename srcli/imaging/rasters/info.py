@@ -127,7 +127,7 @@ def enlarge_georeference(
     rpcs = copy.copy(georeference["rpcs"])
     gcps = [copy.copy(point) for point in georeference["gcps"]]
     if transform is not None:
-        transform = enlarge_transform(transform, window.left, window.top, scale)
+        transform = enlarge_transform(transform, window, scale)
     for point in gcps:  # like GDAL's, they count from the corner of the first pixel
         point.row = (point.row - window.top) * scale
         point.col = (point.col - window.left) * scale
