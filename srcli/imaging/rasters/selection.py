@@ -364,12 +364,12 @@ def _output_dtype(
     info: RasterInfo, colour_bands: Numbers, smooth: Numbers, alpha: int | None
 ) -> str:
     """Return the dtype of the smooth bands; refuse one that cannot hold the other bands."""
-    of_this_dtype = set(smooth or colour_bands)
-    dtype = info.band((smooth or colour_bands)[0]).dtype
-    numbers = list(colour_bands)
+    of_this_dtype = smooth or colour_bands
+    dtype = info.band(of_this_dtype[0]).dtype
+    numbers = colour_bands
     if alpha is not None:
-        numbers.append(alpha)
-        of_this_dtype.add(alpha)
+        numbers += (alpha,)
+        of_this_dtype += (alpha,)
     is_held = True
     for number in numbers:
         other_dtype = info.band(number).dtype

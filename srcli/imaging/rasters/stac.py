@@ -227,13 +227,12 @@ def _cut(ring: Array, corners: Array) -> dict[str, Any]:
 def _around_a_pole(ring: Array) -> dict[str, Any]:
     """Return the footprint of a raster that holds a pole: all from its edge to the pole."""
     pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
-    edge = ring.copy()
-    edge[:, 0] = (edge[:, 0] + 180) % 360 - 180
-    edge = edge[edge[:, 0].argsort()]
-    latitude = np.interp(180, edge[:, 0], edge[:, 1], period=360)
+    ring[:, 0] = (ring[:, 0] + 180) % 360 - 180
+    ring = ring[ring[:, 0].argsort()]
+    latitude = np.interp(180, ring[:, 0], ring[:, 1], period=360)
     points = [
         (-180.0, latitude),
-        *edge,
+        *ring,
         (180.0, latitude),
         (180.0, pole),
         (-180.0, pole),
