@@ -118,7 +118,7 @@ def _apply_signs(
     bands = list(look.info.bands)
     findings = {}
     for number in numbers:
-        band = Band(look, number, is_only=False)
+        band = Band(look, number)
         finding = find_sign(band, evidence, is_stated=number in stated_alone)
         if finding is None:
             continue
@@ -154,7 +154,7 @@ def check_alpha_bands(look: Look, mode: AlphaMode, reasons: Reasons) -> Look:
     bands = list(look.info.bands)
     for number in called_alpha:
         if mode == "no":
-            bands[number - 1] = _as_data(Band(look, number, is_only=False))
+            bands[number - 1] = _as_data(Band(look, number))
     return look.with_bands(bands)
 
 
@@ -168,7 +168,7 @@ def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) 
     after = _apply_signs(look, "limits", candidates, reasons, together)
     bands = list(after.info.bands)
     for number in candidates:
-        band = Band(look, number, is_only=False)
+        band = Band(look, number)
         header = bands[number - 1]
         codes = (*header.codes, *band.flag_codes)
         measured = band.measured or header.measured
@@ -231,7 +231,7 @@ def _find_heights(look: Look, layout: BandLayout) -> Finding | None:
     have_codes = any(band.codes or band.measured for band in layout.outputs)
     if layout.bands != (red, red + 1, red + 2) or have_codes:
         return None
-    return find_sign(Band(look, red, is_only=False), "bytes")
+    return find_sign(Band(look, red), "bytes")
 
 
 def _find_by_headers(

@@ -104,7 +104,7 @@ class Band:
 
     look: Look
     number: int
-    is_only: bool
+    is_only: bool = False
     """It is the only band that is enlarged, besides alpha: the file's name is its own."""
 
     @property
@@ -388,7 +388,7 @@ class Band:
     @property
     def has_bytes_of_heights(self) -> bool:
         """It is red, and goes with the two bands behind it."""
-        if self.look.has_huge_blocks or self.header.dtype != "uint8":
+        if self.header.dtype != "uint8":
             return False
         bands = [replace(self, number=self.number + step).windows for step in range(3)]
         pixels = np.moveaxis(np.stack([window.pixels for window in bands]), 0, -1)
