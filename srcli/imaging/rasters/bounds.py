@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from srcli.errors import PictureError
-from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.arrays import Array, Limits
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import Reasons, tell_bands
 from srcli.imaging.rasters.nodata import fit_limits
@@ -31,8 +31,6 @@ _OF_PICTURES = frozenset({"uint8", "int8", "uint16", "int16"})
 """Types whose values may be a picture, with black beside it, or heights above the sea."""
 _REFLECTANCE = 2.0
 """Most that snow and water reflect, over what comes in; a little more than all."""
-Limits = tuple[float, float]
-"""Lowest and highest value, as they are stored; maybe infinite."""
 _NO_LIMITS = (-math.inf, math.inf)
 
 

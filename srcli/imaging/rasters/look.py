@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from srcli.imaging.pixels.alpha import unpremultiplied
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 from srcli.imaging.pixels.values import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
@@ -116,7 +116,7 @@ class Look:
         windows = self.windows(number, side=512, along=4)
         return np.asarray(np.nan_to_num([window.pixels for window in windows]))
 
-    def range_of_soft_alpha(self, number: int) -> tuple[float, float] | None:
+    def range_of_soft_alpha(self, number: int) -> Limits | None:
         """Return the lowest and highest value of alpha that has others besides 0 and that."""
         pixels = self.opacity(number)
         if not pixels.size:

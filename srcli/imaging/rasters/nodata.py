@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 
 # Relative tolerance of GDAL's readers by bytes of a float, because a value is often
 # rounded where it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
@@ -36,9 +36,7 @@ def is_nodata(pixels: Array, nodata: float) -> Bools:
     return np.asarray((pixels >= low) & (pixels <= high))
 
 
-def is_code(
-    pixels: Array, codes: tuple[float, ...], measured: tuple[float, float] | None
-) -> Bools:
+def is_code(pixels: Array, codes: tuple[float, ...], measured: Limits | None) -> Bools:
     """Mark finite pixels of any shape that are no measurements; see ``BandInfo.codes``."""
     marks = np.zeros(pixels.shape, np.bool_)
     for code in codes:
@@ -64,11 +62,11 @@ def nearest_other_value(dtype: np.dtype[Any], nodata: float) -> float:
 
 
 def fit_limits(
-    limits: tuple[float, float],
+    limits: Limits,
     dtype: str,
     nodata: float | None,
     bits: int | None = None,
-) -> tuple[float, float]:
+) -> Limits:
     """Return limits as values of a dtype, of so many bits: not beyond them, nor no data."""
     low, high = limits
     number_type = np.dtype(dtype)
@@ -94,7 +92,7 @@ def _inside(dtype: np.dtype[Any], end: float, step: int) -> float:
     return float(nearest)
 
 
-def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
+def _nodata_range(dtype: np.dtype[Any], nodata: float) -> Limits:
     """Return the lowest and highest float that readers take for a nodata value."""
     tolerance = abs(nodata) * _TOLERANCE[dtype.itemsize]
     limits = np.finfo(dtype)

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.files.stored_parts import writing_errors
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 from srcli.imaging.pixels.resize import resize, white_level
 from srcli.imaging.rasters.amounts import keep_sums
 from srcli.imaging.rasters.heights import unpack
@@ -189,7 +189,7 @@ class _Part:
         """Cut enlarged rows of the input to those of the part."""
         return rows[self.span.start % self.scale :][: len(self.span)]
 
-    def _soften(self, limits: tuple[float, float]) -> Array:
+    def _soften(self, limits: Limits) -> Array:
         """Enlarge the alpha of the input by bicubic interpolation, as that of photographs."""
         window = self._window
         around = self.source.grow(window, _REACH)

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from srcli.files import shipped_text
+from srcli.imaging.pixels.arrays import Limits
 from srcli.imaging.rasters.headers import numbers_in
 from srcli.imaging.rasters.heights import are_packed_heights
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
@@ -205,7 +206,7 @@ class Band:
         return [*self.product_nodata, *found]
 
     @cached_property
-    def stated_range(self) -> tuple[float, float] | None:
+    def stated_range(self) -> Limits | None:
         """Range of measurements that its tags state, if that is of the same units."""
         limits = self.header.limits
         if limits is None or self.look.has_huge_blocks:
@@ -219,7 +220,7 @@ class Band:
         return codes_of_flags(*self.windows, flags, self.stated_range)
 
     @property
-    def measured(self) -> tuple[float, float] | None:
+    def measured(self) -> Limits | None:
         """Range of measurements: as its tags state it, or as codes leave it."""
         if self.stated_range is None and self.flag_codes:
             return range_beside(*self.windows, self.flag_codes)
