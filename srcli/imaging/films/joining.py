@@ -459,12 +459,6 @@ LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
 """Layouts of sound by FFmpeg's names where none is stated, as in AVI; mp4 needs one for PCM."""
 _ENCODERS = {"matroska": "flac", "mp4": "alac", "mov": "alac"}
 """Kinds without loss by FFmpeg's names of containers; WebM holds none."""
-_WORKING_FORMATS = {
-    "flac": ("s16", "s32"),
-    "alac": ("s16p", "s32p"),
-    "pcm": ("s16", "s32"),
-}
-"""Formats of samples of up to 16 bits, and of more, that encoders take."""
 
 
 class SoundConversion:
@@ -518,7 +512,9 @@ def convert_sound(
     is_deep = decoded.startswith(("s32", "s64", "dbl"))
     if is_pcm and decoded.startswith("flt"):
         is_deep = True
-    sample_format = _WORKING_FORMATS[encoder][is_deep]
+    sample_format = "s32" if is_deep else "s16"
+    if encoder == "alac":
+        sample_format += "p"  # a channel behind the other
     if is_pcm:
         encoder = "pcm_s24le" if is_deep else "pcm_s16le"
     layout = LAYOUTS.get(context.layout.name, context.layout.name)

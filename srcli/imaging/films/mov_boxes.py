@@ -33,11 +33,8 @@ _ENTRY_BYTES = 78
 """Bytes of the table and of a video's entry in it, in front of their boxes."""
 _COPIED_TEXTS = {
     b"\xa9" + name
-    for name in (
-        b"nam", b"ART", b"alb", b"cmt", b"day", b"gen", b"too", b"swr", b"des", b"cpy", b"grp",
-        b"lyr", b"wrt", b"enc", b"com",
-    )
-} | {b"meta"}  # fmt: skip
+    for name in b"nam ART alb cmt day gen too swr des cpy grp lyr wrt enc com".split()
+} | {b"meta"}
 """Texts that FFmpeg reads and writes itself."""
 _STEREO = {1: 2, 2: 1}
 """Layouts of the box ``st3d`` by FFmpeg's: side by side, top and bottom."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import time
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.files import shipped_text
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.stored_parts import StoredParts
 from srcli.imaging.films.clock import Pace
@@ -46,20 +48,8 @@ LEAST_FRAMES = 10
 _ENCODERS = {8: "libx264", 10: "libx265"}
 """Encoders by bits of a value: few players show H.264 of 10 bits."""
 _WEBM_ENCODERS = {8: "libvpx-vp9", 10: "libsvtav1"}
-_OPTIONS = {
-    "libx264": {"rc-lookahead": "{ahead}"},
-    "libx265": {"x265-params": "log-level=none:rc-lookahead={ahead}"},
-    "libvpx-vp9": {
-        "b": "0",
-        "cpu-used": "3",
-        "row-mt": "1",
-        "lag-in-frames": "{ahead}",
-    },
-    "libsvtav1": {"preset": "6"},
-}
-"""Options of encoders, which look at so many frames ahead."""
-_FRAMES_AHEAD = {"libx264": 40, "libx265": 20, "libvpx-vp9": 25}
-"""Most frames that encoders look at, by their own defaults; SVT-AV1 chooses itself."""
+_TOLD = tomllib.loads(shipped_text("encoders.toml", "srcli.imaging.films"))
+"""What encoders are told, by FFmpeg's names of them."""
 _PIXELS_AHEAD = 2**26 + 2**24
 """Pixels of all these frames: encoders take 3 to 6 bytes for each."""
 _LEAST_AHEAD = 4
@@ -67,8 +57,6 @@ _SRGB_TRANSFER = 13
 _PACE_OF_ANIMATIONS = Pace(Fraction(10), is_constant=False)
 _FINEST_CRF = 12
 _CRF_PER_QUALITY = 0.4
-_LONG_SCALES = ("libvpx-vp9", "libsvtav1")
-"""Encoders whose scale of CRF goes to 63; that of the others to 51."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,13 +166,12 @@ def _choose_encoder(
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
     quality = quality or FORMATS[fmt].default_quality or 0
     crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
-    if encoder in _LONG_SCALES:
-        crf *= 63 / 51
     height, width = size
     ahead = max(_PIXELS_AHEAD // (height * width), _LEAST_AHEAD)
-    ahead = min(ahead, _FRAMES_AHEAD.get(encoder, ahead))
-    options = {"crf": str(round(crf))}
-    for name, value in _OPTIONS[encoder].items():
+    told = _TOLD[encoder]
+    ahead = min(ahead, told["most_ahead"])
+    options = {"crf": str(round(crf * told["crf_scale"]))}
+    for name, value in told["options"].items():
         options[name] = value.format(ahead=ahead)
     complete = {
         "width": width,

@@ -18,6 +18,8 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 Size = tuple[int, int]
 """(height, width) in pixels."""
+Limits = tuple[float, float]
+"""Lowest and highest value; maybe infinite."""
 LARGEST_IN_MEMORY = 2**27
 """Bytes; larger arrays lie in files where a folder is given for them."""
 _STRIP_VALUES = 2**23

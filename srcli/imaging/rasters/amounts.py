@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 from srcli.imaging.rasters.info import BandInfo
 
 
@@ -45,9 +45,7 @@ def keep_sums(
         np.copyto(lines, larger.reshape(scale, -1), "unsafe", where=mask)
 
 
-def _fit_means(
-    amounts: Array, means: Array, limits: tuple[float, float], zero: float
-) -> Array:
+def _fit_means(amounts: Array, means: Array, limits: Limits, zero: float) -> Array:
     """Return blocks (n, s * s) within limits, scaled to means (n, 1).
 
     The distances from the limit at zero become larger or smaller; where they would become

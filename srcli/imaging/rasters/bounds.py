@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from dataclasses import replace
-
-import numpy as np
+from functools import partial
 
 from srcli.errors import PictureError
-from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.arrays import Array, Limits
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import Reasons, tell_bands
+from srcli.imaging.rasters.nodata import fit_limits
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.signs import Band
 
@@ -47,8 +47,6 @@ _OF_TEMPERATURE = frozenset(
     }
 )
 """Units of what has no sums, however often it is exactly 0."""
-Limits = tuple[float, float]
-"""Lowest and highest value, as they are stored; maybe infinite."""
 _NO_LIMITS = (-math.inf, math.inf)
 
 
@@ -75,10 +73,16 @@ def keep_bounds(
     for index in layout.smooth:
         band = Band(look, layout.bands[index], is_only=layout.channels == 1)
         limits, is_amount = _judge(band, layout)
-        output = replace(outputs[index], limits=_fit_limits(limits, band, layout))
+        fit = partial(
+            fit_limits,
+            dtype=layout.dtype,
+            nodata=layout.nodata,
+            bits=band.header.bits,
+        )
+        output = replace(outputs[index], limits=fit(limits))
         if is_amount or divides:
             output = replace(output, zero=band.header.stored(0.0))
-        elif output.limits == _fit_limits(_NO_LIMITS, band, layout):
+        elif output.limits == fit(_NO_LIMITS):
             output = replace(output, limits=None)
         outputs[index] = output
         if output.limits is not None and limits not in (band.measured, _NO_LIMITS):
@@ -216,17 +220,3 @@ def _tell(band: Band, limits: Limits) -> str:
     if math.isfinite(high):
         texts.append(f"above {high:.6g}")
     return " or ".join(texts)
-
-
-def _fit_limits(limits: Limits, band: Band, layout: BandLayout) -> Limits:
-    """Return limits as values of the output, none of them no data."""
-    low, high = limits
-    dtype = np.dtype(layout.dtype)
-    if dtype.kind in "iu":
-        ends = np.iinfo(dtype)
-        most = ends.max >> dtype.itemsize * 8 - (band.header.bits or dtype.itemsize * 8)
-        low = math.ceil(max(low, ends.min))
-        high = math.floor(min(high, most))
-        low += low == layout.nodata
-        high -= high == layout.nodata
-    return low, high

@@ -19,11 +19,6 @@ from srcli.imaging.rasters.profile import OutputProfile
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
-_OVERVIEW_OPTIONS = NAMES["overview_options"]
-"""Creation options that hold for overviews where GDAL is told so."""
-_OF_TILES = NAMES["tags_of_tiles"]
-"""Tags that GDAL derives from the tiles of MBTiles."""
-
 
 class MosaicFile(NamedTuple):
     """A file in a mosaic, and its position in pixels: whole numbers once it is written."""
@@ -138,7 +133,7 @@ def _store_tags_of_tiles(file: Path, tags: Mapping[str, str]) -> None:
     GDAL's driver takes these as creation options only, which rasterio 1.4 and 1.5 turn
     into capitals. Raises OSError.
     """
-    rows = [row for row in tags.items() if row[0].lower() not in _OF_TILES]
+    rows = [row for row in tags.items() if row[0].lower() not in NAMES["tags_of_tiles"]]
     try:
         with closing(sqlite3.connect(file)) as database, database:
             for row in rows:
@@ -173,7 +168,7 @@ def build_overviews(file: Path, output: OutputProfile) -> None:
     if output.keeps_blocks:  # by a GeoTIFF's names, those of a COG too
         options = output.blocks
     settings = {}
-    for name in _OVERVIEW_OPTIONS & options.keys():
+    for name in NAMES["overview_options"] & options.keys():
         settings[f"{name}_OVERVIEW"] = options[name]
     add_overview_levels(
         file,

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.rasters.names import NAMES
+from srcli.imaging.rasters.names import NAMES, TABLES
 from srcli.imaging.rasters.profile import (
     COG_BLOCK,
     OVERVIEW_SIDE,
@@ -21,25 +21,12 @@ PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 """Compressions that a PREDICTOR improves."""
 _BLOCK_OPTIONS = NAMES["block_options"]
 """Creation options of a GeoTIFF on which its compressed blocks depend."""
-_HEADER_OPTIONS = NAMES["header_options"]
-"""Those on which they do not."""
-_COG_BLOCK_OPTIONS = NAMES["cog_block_options"]
-_COG_HEADER_OPTIONS = NAMES["cog_header_options"]
-"""The same of a COG."""
 _COMPRESSIONS = PREDICTED | NAMES["further_compressions"]
 """Compressions whose blocks are the same whatever file they stand in."""
 _LOSSLESS = PREDICTED | {"NONE", "PACKBITS", "LZMA"}
-_LEVELS = {
-    "DEFLATE": "ZLEVEL",
-    "LERC_DEFLATE": "ZLEVEL",
-    "ZSTD": "ZSTD_LEVEL",
-    "LERC_ZSTD": "ZSTD_LEVEL",
-    "LZMA": "LZMA_PRESET",
-}
+_LEVELS: dict[str, str] = TABLES["levels"]
 """How a GeoTIFF names the LEVEL of a COG, by the compression."""
 _PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
-_RESAMPLINGS = NAMES["overview_resamplings"]
-"""How overviews are made, as GDAL and rasterio name it alike."""
 LARGEST_BLOCKS = 2**27
 """Bytes of a row of blocks of the final file, which is held in memory as a part."""
 
@@ -145,15 +132,11 @@ def copied_by_gdal(out: OutputProfile, reason: str) -> OutputProfile:
     high, wide = _WORKING_BLOCK
     high = min(high, _WORKING_BYTES // out.row_bytes // 16 * 16, _whole(out.height))
     blocks = {
-        "TILED": "YES",
+        **TABLES["working_blocks"],
         "BLOCKXSIZE": str(min(wide, _whole(out.width))),
         "BLOCKYSIZE": str(max(high, 16)),
-        "COMPRESS": "ZSTD",
-        "ZSTD_LEVEL": "1",
         "PREDICTOR": str(out.predictor),
-        "INTERLEAVE": "PIXEL",
         "PHOTOMETRIC": out.photometric,
-        "SPARSE_OK": "TRUE",
     }
     overviews = () if out.driver == "COG" else out.overviews
     return replace(out, blocks=blocks, why_copied=reason, overviews=overviews)
@@ -210,9 +193,9 @@ def _block_options(out: OutputProfile) -> dict[str, str]:
 
 def _why_copied(out: OutputProfile, blocks: Mapping[str, str]) -> str:
     """Say why GDAL has to copy a canvas of such blocks; nothing where it is the output."""
-    known = _BLOCK_OPTIONS | _HEADER_OPTIONS
+    known = _BLOCK_OPTIONS | NAMES["header_options"]
     if out.driver == "COG":
-        known = _COG_BLOCK_OPTIONS | _COG_HEADER_OPTIONS
+        known = NAMES["cog_block_options"] | NAMES["cog_header_options"]
     elif out.driver != "GTiff":
         return f"{out.driver} is written as a whole"
     for name in out.creation:
@@ -236,7 +219,7 @@ def _why_cog_is_copied(out: OutputProfile, compression: str) -> str:
         return "GDAL stores colours with further bands as they are"
     if compression == "WEBP" and out.creation.get("QUALITY") == "100":
         return "GDAL compresses its overviews with loss"
-    if out.overviews and out.resampling not in _RESAMPLINGS:
+    if out.overviews and out.resampling not in NAMES["overview_resamplings"]:
         return f"its overviews are made by {out.resampling}"
     return ""
 

@@ -92,7 +92,7 @@ class Cutline:
         from rasterio.features import geometry_mask
 
         shape = (window.height * scale, window.width * scale)
-        transform = enlarge_transform(self.transform, window.left, window.top, scale)
+        transform = enlarge_transform(self.transform, window, scale)
         outside: Bools = geometry_mask(
             self.geometries, shape, transform, all_touched=touched
         )

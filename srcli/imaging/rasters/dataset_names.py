@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 
-from srcli.imaging.rasters.names import NAMES
+from srcli.imaging.rasters.names import NAMES, TABLES
 
 if sys.platform == "win32":
     from pathlib import WindowsPath as PlatformPath
@@ -33,19 +33,7 @@ _REMOTE = re.compile(
     rf"|^({'|'.join(NETWORK_DRIVERS)}):",
     re.IGNORECASE,
 )
-_SCHEMES = {
-    "file": "",
-    "zip": "/vsizip/",
-    "tar": "/vsitar/",
-    "gzip": "/vsigzip/",
-    "s3": "/vsis3/",
-    "gs": "/vsigs/",
-    "az": "/vsiaz/",
-    "oss": "/vsioss/",
-    "http": "/vsicurl/",
-    "https": "/vsicurl/",
-    "ftp": "/vsicurl/",
-}
+_SCHEMES: dict[str, str] = TABLES["schemes"]
 """GDAL's prefix for each scheme of a URI."""
 _ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
 _GRID_HEADER = "hdr.adf"

@@ -21,6 +21,7 @@ from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
+from srcli.imaging.rasters.nodata import fit_limits
 from srcli.imaging.rasters.opening import (
     FINEST,
     OpenedRaster,
@@ -349,7 +350,7 @@ def _bands(
         if option == "file":
             undeclared += codes
             codes = ()
-        yield BandInfo(
+        header = BandInfo(
             dtype=dtype,
             nodata=nodata,
             undeclared_nodata=undeclared,
@@ -359,25 +360,18 @@ def _bands(
             tags=tags,
             bits=bits,
             packing=packing,
-            limits=_find_limits(
-                {**of_all_bands, **tags.get("", {})}, dtype, packing, nodata
-            ),
         )
+        limits = _find_limits(header, {**of_all_bands, **tags.get("", {})})
+        yield replace(header, limits=limits)
 
 
-def _find_limits(
-    tags: Mapping[str, str],
-    dtype: str,
-    packing: tuple[float, float],
-    nodata: float | None,
-) -> tuple[float, float] | None:
-    """Return the lowest and highest value that valid pixels of a dtype may have.
+def _find_limits(band: BandInfo, tags: Mapping[str, str]) -> tuple[float, float] | None:
+    """Return the lowest and highest value that valid pixels of a band may have.
 
     A network and bicubic interpolation overshoot at edges, and readers that know the
     range take what lies beyond it for no data.
     The tags ``valid_range``, ``valid_min`` and ``valid_max`` state them (NetCDF User Guide,
-    CF conventions). ``packing`` is scale and offset by which the values become
-    measurements. A range of whole numbers is one of values as they are stored, that of
+    CF conventions). A range of whole numbers is one of values as they are stored, that of
     floats beside packed integers one of measurements. None where no range is stated.
     """
     by_name = {name.lower(): text for name, text in tags.items()}
@@ -391,34 +385,11 @@ def _find_limits(
     low, high = map(float, texts)
     if not low < high or (low, high) == (-np.inf, np.inf):
         return None
-    number_type = np.dtype(dtype)
-    scale, offset = packing
-    has_fractions = any("." in text or "e" in text.lower() for text in texts)
-    if packing != (1.0, 0.0) and number_type.kind in "iu" and has_fractions:
-        ends = sorted([(low - offset) / scale, (high - offset) / scale])
-        # a number such as 0.3 / 0.1 is meant to be 3
-        low, high = (round(end, 6) for end in ends)
-    if number_type.kind in "iu":
-        limits = np.iinfo(number_type)
-        low = np.ceil(max(low, float(limits.min)))
-        high = np.floor(min(high, float(limits.max)))
-        low += low == nodata
-        high -= high == nodata
-    else:
-        low = _inside(number_type, low, 1)
-        high = _inside(number_type, high, -1)
-    return (float(low), float(high)) if low < high else None
-
-
-def _inside(dtype: np.dtype[Any], end: float, step: int) -> float:
-    """Return the float of a dtype closest to an end of a range, and not beyond it."""
-    if not np.isfinite(end):
-        return end
-    with np.errstate(over="ignore"):
-        nearest = dtype.type(end)
-    if (float(nearest) - end) * step < 0:
-        nearest = np.nextafter(nearest, dtype.type(step * np.inf))
-    return float(nearest)
+    is_packed = band.packing != (1.0, 0.0) and not band.dtype.startswith("float")
+    if is_packed and any("." in text or "e" in text.lower() for text in texts):
+        low, high = sorted([band.stored(low), band.stored(high)])
+    low, high = fit_limits((low, high), band.dtype, band.nodata)
+    return (low, high) if low < high else None
 
 
 def _describe_as_vrt(dataset: DatasetReader) -> ET.Element:

@@ -111,10 +111,9 @@ def _bends_along(layer: Array, axis: int) -> Array:
 
 def _valid_along(valid: Bools, axis: int) -> Bools:
     """Mark where a pixel and its neighbours along an axis are valid."""
-    length = valid.shape[axis] - 2
-    all_before = (slice(None),) * axis
-    marks = valid[*all_before, :length] & valid[*all_before, 1 : length + 1]
-    return np.asarray(marks & valid[*all_before, 2:])
+    shown = valid.swapaxes(axis, 0)
+    marks = shown[:-2] & shown[1:-1] & shown[2:]
+    return np.asarray(marks.swapaxes(axis, 0))
 
 
 Doubles = NDArray[np.float64]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from srcli.imaging.pixels.arrays import Limits
 from srcli.imaging.rasters.transforms import enlarge_transform
 from srcli.ports import Window
 
@@ -35,7 +36,7 @@ class BandInfo:
     """Values of pixels without data that the file does not declare."""
     codes: tuple[float, ...] = ()
     """Values that are no measurements, such as 250 for cloud; they are kept as they are."""
-    measured: tuple[float, float] | None = None
+    measured: Limits | None = None
     """Lowest and highest measurement, where all values beyond them are such codes."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir,
@@ -49,7 +50,7 @@ class BandInfo:
     bits: int | None = None
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's
     NBITS)."""
-    limits: tuple[float, float] | None = None
+    limits: Limits | None = None
     """Lowest and highest value of valid pixels: of a file by the tags ``valid_range``,
     ``valid_min`` and ``valid_max``, of an output see ``keep_bounds``."""
     packing: tuple[float, float] = (1.0, 0.0)
@@ -127,7 +128,7 @@ def enlarge_georeference(
     rpcs = copy.copy(georeference["rpcs"])
     gcps = [copy.copy(point) for point in georeference["gcps"]]
     if transform is not None:
-        transform = enlarge_transform(transform, window.left, window.top, scale)
+        transform = enlarge_transform(transform, window, scale)
     for point in gcps:  # like GDAL's, they count from the corner of the first pixel
         point.row = (point.row - window.top) * scale
         point.col = (point.col - window.left) * scale

@@ -18,12 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from srcli.imaging.pixels.alpha import unpremultiplied
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 from srcli.imaging.pixels.values import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata
-from srcli.imaging.rasters.source import has_huge_blocks, read_planes
+from srcli.imaging.rasters.source import cut_out, has_huge_blocks, read_planes
 from srcli.ports import Window
 
 MOST_SAMPLES = 2**23
@@ -104,11 +104,9 @@ class Look:
         if not self.is_whole:
             return [BandWindow(*window) for window in zip(pixels, valid, strict=True)]
         windows = []
-        for window in spread_windows(self.area.height, self.area.width, side, along):
-            rows = slice(window.top, window.bottom)
-            columns = slice(window.left, window.right)
-            cut = BandWindow(pixels[0][rows, columns], valid[0][rows, columns])
-            windows.append(cut)
+        for window in _windows_in(self.area, side, along):
+            cuts = [cut_out(layer[0], self.area, window) for layer in (pixels, valid)]
+            windows.append(BandWindow(*cuts))
         return windows
 
     def opacity(self, number: int) -> Array:
@@ -118,7 +116,7 @@ class Look:
         windows = self.windows(number, side=512, along=4)
         return np.asarray(np.nan_to_num([window.pixels for window in windows]))
 
-    def range_of_soft_alpha(self, number: int) -> tuple[float, float] | None:
+    def range_of_soft_alpha(self, number: int) -> Limits | None:
         """Return the lowest and highest value of alpha that has others besides 0 and that."""
         pixels = self.opacity(number)
         if not pixels.size:

@@ -91,7 +91,7 @@ def _as_data(band: Band) -> BandInfo:
 
 
 def _as_codes(band: Band) -> BandInfo:
-    codes = band.special_codes
+    codes = band.gap_codes or band.top_codes
     measured = range_beside(*band.windows, codes) if band.top_codes else None
     return replace(band.header, codes=codes, measured=measured)
 
@@ -118,7 +118,7 @@ def _apply_signs(
     bands = list(look.info.bands)
     findings = {}
     for number in numbers:
-        band = Band(look, number, is_only=False)
+        band = Band(look, number)
         finding = find_sign(band, evidence, is_stated=number in stated_alone)
         if finding is None:
             continue
@@ -127,6 +127,15 @@ def _apply_signs(
             bands[number - 1] = _EFFECTS[finding.sign.meaning](band)
     reasons.explain(findings)
     return look.with_bands(bands)
+
+
+def _numbers_but(look: Look, *interpretations: str) -> list[int]:
+    """Return the bands that are looked at, without those of some interpretations."""
+    numbers = []
+    for number in look.numbers:
+        if look.info.band(number).interpretation not in interpretations:
+            numbers.append(number)
+    return numbers
 
 
 def find_undeclared_nodata(look: Look, reasons: Reasons) -> Look:
@@ -139,16 +148,13 @@ def check_alpha_bands(look: Look, mode: AlphaMode, reasons: Reasons) -> Look:
 
     The modes ``yes`` and ``no`` say of all of them that they are alpha, or data.
     """
-    called_alpha = []
-    for number in look.numbers:
-        if look.info.band(number).interpretation == "alpha":
-            called_alpha.append(number)
+    called_alpha = set(look.numbers).difference(_numbers_but(look, "alpha"))
     if mode == "auto":
         return _apply_signs(look, "alpha", called_alpha, reasons)
     bands = list(look.info.bands)
     for number in called_alpha:
         if mode == "no":
-            bands[number - 1] = _as_data(Band(look, number, is_only=False))
+            bands[number - 1] = _as_data(Band(look, number))
     return look.with_bands(bands)
 
 
@@ -157,15 +163,12 @@ def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) 
 
     Of a gap in red, green and blue nothing can be told.
     """
-    candidates = []
-    for number in look.numbers:
-        if look.info.band(number).interpretation not in ("alpha", "palette"):
-            candidates.append(number)
+    candidates = _numbers_but(look, "alpha", "palette")
     together, _ = find_rgb(look.info, tuple(candidates), rgb)
     after = _apply_signs(look, "limits", candidates, reasons, together)
     bands = list(after.info.bands)
     for number in candidates:
-        band = Band(look, number, is_only=False)
+        band = Band(look, number)
         header = bands[number - 1]
         codes = (*header.codes, *band.flag_codes)
         measured = band.measured or header.measured
@@ -188,10 +191,7 @@ def choose_layout_by_signs(
     the network.
     """
     info = look.info
-    candidates = []
-    for number in look.numbers:
-        if info.band(number).interpretation != "alpha":
-            candidates.append(number)
+    candidates = _numbers_but(look, "alpha")
     findings: dict[int, Finding] = {}
     seen = {}
     if mode == "auto":
@@ -231,7 +231,7 @@ def _find_heights(look: Look, layout: BandLayout) -> Finding | None:
     have_codes = any(band.codes or band.measured for band in layout.outputs)
     if layout.bands != (red, red + 1, red + 2) or have_codes:
         return None
-    return find_sign(Band(look, red, is_only=False), "bytes")
+    return find_sign(Band(look, red), "bytes")
 
 
 def _find_by_headers(

@@ -16,6 +16,7 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.look import BandWindow
+from srcli.imaging.rasters.names import TABLES
 from srcli.imaging.rasters.nodata import is_nodata
 
 FEW = 16
@@ -76,23 +77,8 @@ _PARTS = 50
 """Of a turn, whose first and last are looked at."""
 _LEAST_AT_ENDS = 0.3
 """Values in these, over those of all parts in the mean."""
-_LOW_FILL_VALUES = (
-    -999,
-    -9999,
-    -9992,  # which GDAL writes into half floats for -9999, and others the next
-    -10000,
-    -99999,
-    -999999,
-    -3000,
-    -28672,
-    -32767,
-    -32768,
-    -(2**31) + 1,
-    -(2**31),
-    -(10**10),
-)
-"""Values below those of most measurements, which many programs write for no data."""
-_HIGH_FILL_VALUES = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
+_FILL_VALUES: list[float] = TABLES["fill_values"]
+"""Values that many programs write for no data, below and above those of most measurements."""
 _HUGE = 1e19
 """Least size of floats that may be fills whatever their digits are, such as -3.4e38."""
 _LEAST_AREA = 16
@@ -449,16 +435,16 @@ def _find_fill_value(pixels: Array, valid: Bools) -> float | None:
     for end in (float(values.min()), float(values.max())):
         if _is_apart(values, end):
             return end
-    for low in _LOW_FILL_VALUES:
-        if _has_cliffs(pixels, valid, low):
-            return low
+    for fill_value in _FILL_VALUES:
+        if fill_value < 0 and _has_cliffs(pixels, valid, fill_value):
+            return fill_value
     return None
 
 
 def _is_apart(values: Array, end: float) -> bool:
     """Tell if the lowest or highest of the values is a known fill, far from all others."""
     is_huge = values.dtype.kind == "f" and abs(end) >= _HUGE
-    if not (is_huge or end in _LOW_FILL_VALUES or end in _HIGH_FILL_VALUES):
+    if not (is_huge or end in _FILL_VALUES):
         return False
     data = values[~is_nodata(values, end)]
     if not data.size:
@@ -482,19 +468,12 @@ def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:
     filled = valid & is_nodata(pixels, value)
     if filled.sum() < _LEAST_AREA:
         return False
-    inside = 0
-    border = []
-    usual = []
-    for before, after in NEIGHBOURS:
-        are_valid = valid[before] & valid[after]
-        steps = np.abs(pixels[before].astype(np.float64) - pixels[after])
-        inside += int((are_valid & filled[before] & filled[after]).sum())
-        is_border = are_valid & (filled[before] != filled[after])
-        is_usual = are_valid & ~filled[before] & ~filled[after]
-        border.append(steps[is_border])
-        usual.append(steps[is_usual])
-    cliffs = np.concatenate(border)
-    slopes = np.concatenate(usual)
+    before, after = neighbours(pixels, valid)
+    are_filled_before, are_filled_after = neighbours(filled, valid)
+    steps = np.abs(before.astype(np.float64) - after)
+    cliffs = steps[are_filled_before != are_filled_after]
+    slopes = steps[~(are_filled_before | are_filled_after)]
+    inside = (are_filled_before & are_filled_after).sum()
     if not (cliffs.size and slopes.size) or inside < cliffs.size:
         return False
     return bool(np.percentile(cliffs, 25) > _CLIFF * np.percentile(slopes, 99))

@@ -6,6 +6,7 @@ import tomllib
 
 from srcli.files import shipped_text
 
-_TABLE = tomllib.loads(shipped_text("names.toml", "srcli.imaging.rasters"))
-NAMES = {kind: frozenset(text.split()) for kind, text in _TABLE.items()}
-"""Names by the keys of the table."""
+TABLES = tomllib.loads(shipped_text("names.toml", "srcli.imaging.rasters"))
+"""Tables of what belongs to a name, beside lists of names."""
+NAMES = {kind: frozenset(text.split()) for kind, text in TABLES["names"].items()}
+"""Lists of names."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 
 # Relative tolerance of GDAL's readers by bytes of a float, because a value is often
 # rounded where it is stated as text: 4 steps of 32-bit floats, for 64 bits too.
@@ -35,9 +36,7 @@ def is_nodata(pixels: Array, nodata: float) -> Bools:
     return np.asarray((pixels >= low) & (pixels <= high))
 
 
-def is_code(
-    pixels: Array, codes: tuple[float, ...], measured: tuple[float, float] | None
-) -> Bools:
+def is_code(pixels: Array, codes: tuple[float, ...], measured: Limits | None) -> Bools:
     """Mark finite pixels of any shape that are no measurements; see ``BandInfo.codes``."""
     marks = np.zeros(pixels.shape, np.bool_)
     for code in codes:
@@ -62,7 +61,38 @@ def nearest_other_value(dtype: np.dtype[Any], nodata: float) -> float:
     return float(np.nextafter(dtype.type(low), dtype.type(-np.inf)))
 
 
-def _nodata_range(dtype: np.dtype[Any], nodata: float) -> tuple[float, float]:
+def fit_limits(
+    limits: Limits,
+    dtype: str,
+    nodata: float | None,
+    bits: int | None = None,
+) -> Limits:
+    """Return limits as values of a dtype, of so many bits: not beyond them, nor no data."""
+    low, high = limits
+    number_type = np.dtype(dtype)
+    if number_type.kind not in "iu":
+        return _inside(number_type, low, 1), _inside(number_type, high, -1)
+    ends = np.iinfo(number_type)
+    most = ends.max >> ends.bits - (bits or ends.bits)
+    low = math.ceil(max(low, ends.min))
+    high = math.floor(min(high, most))
+    low += low == nodata
+    high -= high == nodata
+    return low, high
+
+
+def _inside(dtype: np.dtype[Any], end: float, step: int) -> float:
+    """Return the float of a dtype closest to an end of a range, and not beyond it."""
+    if not np.isfinite(end):
+        return end
+    with np.errstate(over="ignore"):
+        nearest = dtype.type(end)
+    if (float(nearest) - end) * step < 0:
+        nearest = np.nextafter(nearest, dtype.type(step * np.inf))
+    return float(nearest)
+
+
+def _nodata_range(dtype: np.dtype[Any], nodata: float) -> Limits:
     """Return the lowest and highest float that readers take for a nodata value."""
     tolerance = abs(nodata) * _TOLERANCE[dtype.itemsize]
     limits = np.finfo(dtype)

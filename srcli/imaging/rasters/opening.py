@@ -59,7 +59,7 @@ from srcli.imaging.rasters.gdal_access import (
     reading_errors,
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
-from srcli.imaging.rasters.names import NAMES
+from srcli.imaging.rasters.names import NAMES, TABLES
 from srcli.imaging.rasters.stac_assets import remote_link
 from srcli.imaging.rasters.value_tables import find_value_table
 
@@ -76,15 +76,6 @@ FINEST = "10m"
 _MOSAIC_DRIVERS = _INDEXES | {"VRT", "MRF"}
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | NAMES["product_drivers"]
 """Drivers of headers that name other files, anywhere on the disk."""
-_FORMATS = {
-    b"\x0e\x03\x13\x01": ("HDF4", {"HDF4"}),
-    b"\x89HDF\r\n\x1a\n": ("HDF5", {"HDF5", "netCDF"}),
-    b"CDF": ("NetCDF", {"netCDF"}),
-    b"\0\0\0\x0cjP  ": ("JPEG 2000", {"JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"}),
-    b"msid": ("MrSID", {"MrSID"}),
-}
-"""First bytes of formats that not every GDAL reads, their names, drivers that read
-them."""
 
 
 @cache
@@ -299,10 +290,11 @@ def _common_reason(path: Path) -> str | None:
             return EMPTY
         if file is path:
             names = zipfile.ZipFile(stream).namelist()
-    for sign, (name, drivers) in _FORMATS.items():
-        if head.startswith(sign) and drivers.isdisjoint(allowed_drivers()):
+    for fmt in TABLES["formats"]:
+        is_read = not set(allowed_drivers()).isdisjoint(fmt["drivers"])
+        if head.startswith(fmt["sign"].encode("latin-1")) and not is_read:
             return (
-                f"this GDAL has no driver for {name}; convert it to GeoTIFF where one is "
+                f"this GDAL has no driver for {fmt['name']}; convert it to GeoTIFF where one is "
                 "installed, with gdal_translate"
             )
     suffixes = READABLE_SUFFIXES | RASTER_SUFFIXES | {".nc", ".h5", ".hdf", ".safe"}
@@ -396,8 +388,6 @@ def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:
         return OpenedRaster(path, dataset, stream, recorded_id, tags, files.pop_all())
 
 
-_RAW_DRIVERS = NAMES["raw_drivers"]
-"""Drivers of files that hold every pixel, unless they name a compression."""
 _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
 _CLASSIC_NETCDF = (b"CDF\1", b"CDF\2")
@@ -417,7 +407,7 @@ def check_dataset_size(
     Returned is the directory of the page of a TIFF, of others nothing. ``stream`` is the
     file at the path, where that is open already.
     """
-    if dataset.driver in _RAW_DRIVERS:
+    if dataset.driver in NAMES["raw_drivers"]:
         _check_raw(path, dataset)
     elif dataset.driver == "netCDF" and dataset.count:
         _check_netcdf(path, next(iter(dataset.files), ""))

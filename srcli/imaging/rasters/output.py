@@ -28,20 +28,16 @@ from srcli.imaging.rasters.info import (
     RasterInfo,
     enlarge_georeference,
 )
+from srcli.imaging.rasters.names import TABLES
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.stale_tags import fit_tags, without_counts
 from srcli.imaging.rasters.transforms import zoom_level
 from srcli.ports import Window
 
-DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG", "mbtiles": "MBTiles"}
+DRIVERS: dict[str, str] = TABLES["drivers"]
 """GDAL's driver for each output format of rasters."""
-_SOFTWARE = {
-    "tif": "TIFFTAG_SOFTWARE",
-    "png": "Software",
-    "jpg": "EXIF_Software",
-    "mbtiles": "generator",
-}
+_SOFTWARE: dict[str, str] = TABLES["software"]
 """Tags that GDAL's drivers write as the Software entry of a format; what other programs
 call it in MBTiles."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}

@@ -16,14 +16,14 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.files.stored_parts import writing_errors
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 from srcli.imaging.pixels.resize import resize, white_level
 from srcli.imaging.rasters.amounts import keep_sums
 from srcli.imaging.rasters.heights import unpack
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile, is_on
-from srcli.imaging.rasters.source import DecodedWindow, RasterSource
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource, cut_out
 from srcli.ports import Window
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ class _Part:
         nodata = layout.nodata
         if rows is not None:
             self._keep_bounds(rows)
-        if rows is not None and nodata is not None and np.isfinite(nodata):
-            # valid pixels that the network made equal to nodata by chance
-            rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
+            if nodata is not None and np.isfinite(nodata):
+                # valid pixels that the network made equal to nodata by chance
+                rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
         white = white_level(np.dtype(layout.dtype))
         opacity = np.array(white, layout.dtype)
         if rows is None or layout.classes or self.source.has_holes:
@@ -164,10 +164,10 @@ class _Part:
                     shown = valid | decoded.codes[:, :, source.smooth]
                 opacity = self._repeat(np.asarray(shown.any(axis=2))) * opacity
             if rows is not None:
-                holes = self._repeat(_one_if_equal(~valid))
+                holes = self._repeat(~valid)
                 if layout.soft_alpha is not None:
                     holes = holes & ~self._is_shown(opacity)
-                _fill(rows, self._empty_values(), holes)
+                np.copyto(rows, self._empty_values(), "unsafe", where=holes)
         if rows is None or layout.classes:
             repeated = self._repeat(decoded.pixels)
             if rows is not None:
@@ -189,16 +189,14 @@ class _Part:
         """Cut enlarged rows of the input to those of the part."""
         return rows[self.span.start % self.scale :][: len(self.span)]
 
-    def _soften(self, limits: tuple[float, float]) -> Array:
+    def _soften(self, limits: Limits) -> Array:
         """Enlarge the alpha of the input by bicubic interpolation, as that of photographs."""
         window = self._window
-        scale = self.scale
         around = self.source.grow(window, _REACH)
         alpha = self.source.decode(around).alpha
         assert alpha is not None
-        larger = np.clip(resize(alpha, scale), *limits)
-        rows = larger[(window.top - around.top) * scale :][: window.height * scale]
-        return rows[:, (window.left - around.left) * scale :][:, : window.width * scale]
+        larger = np.clip(resize(alpha, self.scale), *limits)
+        return cut_out(larger, around, window, self.scale)
 
     def _is_shown(self, opacity: Array) -> Bools:
         """Mark pixels of alpha 0 that become visible by the soft alpha beside them."""
@@ -239,22 +237,6 @@ class _Part:
             values[np.isfinite(pixels)] = 0
         values[kept] = pixels[kept]
         return self._repeat(values)
-
-
-def _one_if_equal(layers: Bools) -> Bools:
-    """Return the first of layers (h, w, C) alone, (h, w, 1), where all are equal."""
-    one = layers[:, :, :1]
-    return one if (layers == one).all() else layers
-
-
-def _fill(rows: Array, empty: Array | float, holes: Bools) -> None:
-    """Put values, one or (h, W, C), into holes, (h, W, C) or those of all bands, (h, W, 1)."""
-    values = np.broadcast_to(empty, rows.shape)
-    marks = np.broadcast_to(holes, rows.shape)
-    for band in range(rows.shape[2]):  # numpy repeats a mask for all bands slowly
-        np.copyto(
-            rows[:, :, band], values[:, :, band], "unsafe", where=marks[:, :, band]
-        )
 
 
 @contextmanager

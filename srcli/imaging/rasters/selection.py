@@ -20,12 +20,6 @@ from srcli.ports import Window
 
 _STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
 """Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""
-_AXES_OF_MAPS = NAMES["axes_of_maps"]
-"""Names of dimensions along which no bands lie."""
-_BEYOND_COLOURS = NAMES["beyond_colours"]
-"""Words of bands that no eye sees, such as "Near Infra-Red" and "Red Edge"."""
-_MEASURES = NAMES["measures"]
-"""Words of bands that are measurements, of which three make no colours."""
 _DATE = re.compile(r"(?<!\d)(?:19|20)\d\d(?:[-_.]?[01]\d)?(?:[-_.]?[0-3]\d)?(?!\d)")
 """A year, a month or a day."""
 Numbers = tuple[int, ...]
@@ -117,7 +111,7 @@ def check_axes(info: RasterInfo) -> None:
     is_turned = False
     for key in tags:
         axis = key.removeprefix("NETCDF_DIM_")
-        is_turned |= axis != key and axis.lower() in _AXES_OF_MAPS
+        is_turned |= axis != key and axis.lower() in NAMES["axes_of_maps"]
     if info.driver == "HDF5Image":
         is_turned = len(info.bands) > min(info.height, info.width)
     if is_turned:
@@ -316,7 +310,7 @@ def _is_step(band: BandInfo) -> bool:
 
 def _is_measure(band: BandInfo) -> bool:
     """Tell if the name of a band is that of a measurement, such as ``ndvi_2021``."""
-    return not _MEASURES.isdisjoint(re.findall("[a-z]+", _name_of(band)))
+    return not NAMES["measures"].isdisjoint(re.findall("[a-z]+", _name_of(band)))
 
 
 def _are_dates(bands: Sequence[BandInfo]) -> bool:
@@ -354,7 +348,7 @@ def _described_colour(band: BandInfo) -> tuple[str, bool]:
     a name that says nothing more.
     """
     words = re.findall("[a-z0-9]+", _name_of(band))
-    if not words or not _BEYOND_COLOURS.isdisjoint(words):
+    if not words or not NAMES["beyond_colours"].isdisjoint(words):
         return "", False
     for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):
         if colour in words or words == [letter]:
@@ -370,12 +364,12 @@ def _output_dtype(
     info: RasterInfo, colour_bands: Numbers, smooth: Numbers, alpha: int | None
 ) -> str:
     """Return the dtype of the smooth bands; refuse one that cannot hold the other bands."""
-    of_this_dtype = set(smooth or colour_bands)
-    dtype = info.band((smooth or colour_bands)[0]).dtype
-    numbers = list(colour_bands)
+    of_this_dtype = smooth or colour_bands
+    dtype = info.band(of_this_dtype[0]).dtype
+    numbers = colour_bands
     if alpha is not None:
-        numbers.append(alpha)
-        of_this_dtype.add(alpha)
+        numbers += (alpha,)
+        of_this_dtype += (alpha,)
     is_held = True
     for number in numbers:
         other_dtype = info.band(number).dtype

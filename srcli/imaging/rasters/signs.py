@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 
 from srcli.files import shipped_text
+from srcli.imaging.pixels.arrays import Limits
 from srcli.imaging.rasters.headers import numbers_in
 from srcli.imaging.rasters.heights import are_packed_heights
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
@@ -104,7 +105,7 @@ class Band:
 
     look: Look
     number: int
-    is_only: bool
+    is_only: bool = False
     """It is the only band that is enlarged, besides alpha: the file's name is its own."""
 
     @property
@@ -205,7 +206,7 @@ class Band:
         return [*self.product_nodata, *found]
 
     @cached_property
-    def stated_range(self) -> tuple[float, float] | None:
+    def stated_range(self) -> Limits | None:
         """Range of measurements that its tags state, if that is of the same units."""
         limits = self.header.limits
         if limits is None or self.look.has_huge_blocks:
@@ -219,7 +220,7 @@ class Band:
         return codes_of_flags(*self.windows, flags, self.stated_range)
 
     @property
-    def measured(self) -> tuple[float, float] | None:
+    def measured(self) -> Limits | None:
         """Range of measurements: as its tags state it, or as codes leave it."""
         if self.stated_range is None and self.flag_codes:
             return range_beside(*self.windows, self.flag_codes)
@@ -234,11 +235,6 @@ class Band:
     def gap_codes(self) -> tuple[float, ...]:
         """Codes among measurements, beyond a gap; see ``codes_beyond_gap``."""
         return codes_beyond_gap(*self.windows)
-
-    @property
-    def special_codes(self) -> tuple[float, ...]:
-        """Codes among measurements of which the file says nothing."""
-        return self.gap_codes or self.top_codes
 
     # signs, as rows of signs.toml name them: what shows one, or nothing
 
@@ -401,7 +397,7 @@ class Band:
     @property
     def has_bytes_of_heights(self) -> bool:
         """It is red, and goes with the two bands behind it."""
-        if self.look.has_huge_blocks or self.header.dtype != "uint8":
+        if self.header.dtype != "uint8":
             return False
         bands = [replace(self, number=self.number + step).windows for step in range(3)]
         pixels = np.moveaxis(np.stack([window.pixels for window in bands]), 0, -1)

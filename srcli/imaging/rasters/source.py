@@ -250,8 +250,8 @@ class RasterSource:
         valid = decoded.valid[:, :, self.smooth]
         for index in self._in_steps:
             pixels[:, :, index] = smooth_steps(pixels[:, :, index], valid[:, :, index])
-        pixels = _cut(pixels, around, window)
-        valid = _cut(valid, around, window)
+        pixels = cut_out(pixels, around, window)
+        valid = cut_out(valid, around, window)
         if valid.all():
             return pixels
         if not valid.any():
@@ -294,11 +294,12 @@ def _bands_in_steps(info: RasterInfo, layout: BandLayout) -> list[int]:
     return positions
 
 
-def _cut(pixels: Array, around: Window, window: Window) -> Array:
-    """Return the pixels of a window (h, w, C) from those of one around it."""
-    rows = slice(window.top - around.top, window.bottom - around.top)
-    columns = slice(window.left - around.left, window.right - around.left)
-    return pixels[rows, columns]
+def cut_out(pixels: Array, around: Window, window: Window, scale: int = 1) -> Array:
+    """Return the pixels of a window (h, w, ...), enlarged, from those of one around it."""
+    top = (window.top - around.top) * scale
+    left = (window.left - around.left) * scale
+    lines = pixels[top:][: window.height * scale]
+    return lines[:, left:][:, : window.width * scale]
 
 
 def _cache_for(info: RasterInfo, block: Size, rows: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools, Limits
 from srcli.imaging.rasters.measures import FEW, neighbours
 
 _LEAST_PIXELS = 16
@@ -37,7 +37,7 @@ _MOST_SCATTERED = 0.01
 """Pixels of 251 to 254 that form no areas, over those of codes; shades are many."""
 
 
-def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> bool:
+def has_same_units(pixels: Array, valid: Bools, limits: Limits) -> bool:
     """Tell if a stated range is that of the pixels, not of what scale and offset make of them.
 
     Then most valid pixels lie inside, or those outside have few values.
@@ -48,7 +48,7 @@ def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> 
     return not is_most or len(np.unique(outside)) <= FEW
 
 
-def values_outside(pixels: Array, valid: Bools, limits: tuple[float, float]) -> Array:
+def values_outside(pixels: Array, valid: Bools, limits: Limits) -> Array:
     """Return the valid pixels (n,) that lie outside of limits."""
     samples = pixels[valid]
     return np.asarray(samples[(samples < limits[0]) | (samples > limits[1])])
@@ -91,7 +91,7 @@ def codes_of_flags(
     pixels: Array,
     valid: Bools,
     flags: list[float],
-    limits: tuple[float, float] | None,
+    limits: Limits | None,
 ) -> tuple[float, ...]:
     """Return which of a band's flags (CF conventions) are codes beside measurements.
 
@@ -111,9 +111,7 @@ def codes_of_flags(
     return tuple(named.tolist()) if are_beside or unnamed > FEW else ()
 
 
-def range_beside(
-    pixels: Array, valid: Bools, codes: Sequence[float]
-) -> tuple[float, float]:
+def range_beside(pixels: Array, valid: Bools, codes: Sequence[float]) -> Limits:
     """Return the lowest and highest measurement beside codes among valid pixels."""
     measured = np.setdiff1d(pixels[valid], codes)
     return float(measured[0]), float(measured[-1])

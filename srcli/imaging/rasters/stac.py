@@ -13,7 +13,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from srcli.imaging.files.gdal import gdal_errors
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import file_on_disk
 from srcli.imaging.rasters.gdal_access import open_quietly
+from srcli.imaging.rasters.transforms import coordinates
 
 if TYPE_CHECKING:
     from affine import Affine
@@ -146,16 +146,13 @@ def _parse_time(text: str) -> str:
     match = _TIMES.match(text.strip())
     if match is None:
         return ""
+    date = "-".join(match.group(1, 2, 3))
+    clock = ":".join(number or "00" for number in match.group(4, 5, 6))
+    zone = (match[7] or "Z").replace("UTC", "Z")
     with suppress(ValueError):
-        numbers = [int(number or 0) for number in match.groups()[:6]]
-        time = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type, misc]
-        if time == _UNKNOWN:
-            return ""
-        zone = (match[7] or "").replace(":", "")
-        if zone[:1] in ("+", "-"):
-            shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
-            time -= shift if zone[0] == "+" else -shift
-        return _formatted(time)
+        time = datetime.fromisoformat(f"{date}T{clock}{zone}").astimezone(UTC)
+        if time != _UNKNOWN:
+            return _formatted(time)
     return ""
 
 
@@ -169,104 +166,73 @@ _DIGITS = 9
 _ALL_AROUND = 360 - 1e-6
 
 
-@dataclass(frozen=True)
-class Footprint:
-    """Area of a raster, in degrees of WGS 84."""
+def find_footprint(crs: Any, transform: Affine, shape: Size) -> dict[str, Any]:  # noqa: ANN401
+    """Return the area of a raster in degrees of WGS 84, as fields of an item.
 
-    geometry: dict[str, Any]
-    """A Polygon, or a MultiPolygon of the parts on both sides of 180 degrees."""
-    box: list[float]
-    """West, south, east, north; west is larger than east across 180 degrees."""
-
-
-def find_footprint(crs: Any, transform: Affine, shape: Size) -> Footprint | None:  # noqa: ANN401
-    """Return the footprint of a raster on the globe.
-
-    None where it lies outside of its system's domain, and for systems that have no place
-    on the globe: of a building site, or of another planet.
+    They are ``geometry``: a Polygon, or a MultiPolygon of the parts on both sides of 180
+    degrees; and ``bbox``: west, south, east, north, where west is larger than east across
+    180 degrees. There is no geometry, and no box, outside of a system's domain, and for
+    systems that have no place on the globe: of a building site, or of another planet.
     """
     from rasterio.warp import transform as transform_points
 
     height, width = shape
-    corners = np.array([(0, height), (width, height), (width, 0), (0, 0), (0, height)])
-    shares = np.arange(_STEPS)[:, None] / _STEPS
-    places = corners[:-1, None] + shares * np.diff(corners, axis=0)[:, None]
-    column, row = places.reshape(-1, 2).T
-    x = transform.a * column + transform.b * row + transform.c
-    y = transform.d * column + transform.e * row + transform.f
+    ends = np.array([(0, height), (width, height), (width, 0), (0, 0), (0, height)])
+    places = np.linspace(ends[:-1], ends[1:], _STEPS, endpoint=False, axis=1)
+    x, y = coordinates(transform, *places.reshape(-1, 2).T)
+    nothing = {"geometry": None}
     try:
-        longitudes, latitudes = transform_points(crs, "OGC:CRS84", x, y)[:2]
+        ring = np.transpose(transform_points(crs, "OGC:CRS84", x, y)[:2])
     except gdal_errors():
-        return None
-    ring = np.stack([np.array(longitudes), np.array(latitudes)], axis=1)
+        return nothing
     is_known = np.isfinite(ring).all(axis=1)
     is_corner = np.arange(len(ring)) % _STEPS == 0
     if is_known.sum() < 3:
-        return None
+        return nothing
     if not is_known[is_corner].all():
         is_corner = is_known
     ring = ring[is_known]
-    is_corner = is_corner[is_known]
     ring[:, 1] = ring[:, 1].clip(-90, 90)
-    ring[:, 0], turn = _unwrapped(ring[:, 0])
-    if turn:
+    longitudes = np.unwrap([*ring[:, 0], ring[0, 0]], period=360)
+    if abs(longitudes[-1] - longitudes[0]) > 180:
         return _around_a_pole(ring)
-    west = ring[:, 0].min()
-    ring[:, 0] -= 360 * np.floor((west + 180) / 360)
-    return _cut(ring, ring[is_corner])
+    ring[:, 0] = longitudes[:-1] - 360 * np.floor((longitudes.min() + 180) / 360)
+    return _cut(ring, ring[is_corner[is_known]])
 
 
-def _unwrapped(longitudes: Array) -> tuple[Array, bool]:
-    """Return longitudes without steps of 360 degrees, and whether the ring goes all around."""
-    steps = np.diff(longitudes, append=longitudes[:1])
-    steps -= 360 * np.rint(steps / 360)
-    unwrapped = longitudes[0] + np.concatenate([[0], np.cumsum(steps[:-1])])
-    return unwrapped, bool(abs(steps.sum()) > 180)
-
-
-def _cut(ring: Array, corners: Array) -> Footprint:
+def _cut(ring: Array, corners: Array) -> dict[str, Any]:
     """Return the footprint of a ring that begins in the west; longitudes may exceed 180."""
-    west, south = (float(end) for end in ring.min(axis=0))
-    east, north = (float(end) for end in ring.max(axis=0))
+    west, south = ring.min(axis=0).tolist()
+    east, north = ring.max(axis=0).tolist()
     if east - west >= _ALL_AROUND:
         west = -180.0
         east = 180.0
         sides = [(west, south), (east, south), (east, north), (west, north)]
         corners = np.array(sides)
     if east <= 180 + 1e-9:
-        return Footprint(_polygon(corners), [west, south, east, north])
-    pieces = []
-    for side, shift in ((1, 0), (-1, 360)):
-        piece = _clipped(corners, side)
-        piece[:, 0] -= shift
-        pieces.append(_polygon(piece)["coordinates"])
-    geometry = {"type": "MultiPolygon", "coordinates": pieces}
-    return Footprint(geometry, [west, south, east - 360, north])
-
-
-def _clipped(ring: Array, side: int) -> Array:
-    """Return the part of a ring below a longitude of 180 (``side`` 1), or above it (-1)."""
+        return {"geometry": _polygon(corners), "bbox": [west, south, east, north]}
     points = []
-    for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        is_inside = (180 - start[0]) * side >= 0
-        if is_inside:
-            points.append(start)
-        if is_inside != ((180 - end[0]) * side >= 0):
-            share = (180 - start[0]) / (end[0] - start[0])
-            points.append(start + share * (end - start))
-    return np.array(points)
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        points.append(start)
+        share = (180 - start[0]) / ((end - start)[0] or np.inf)
+        if 0 < share < 1:
+            points.append(np.array([180, start[1] + share * (end - start)[1]]))
+    outline = np.array(points)
+    parts = [outline[outline[:, 0] <= 180], outline[outline[:, 0] >= 180] - (360, 0)]
+    pieces = [_polygon(part)["coordinates"] for part in parts]
+    geometry = {"type": "MultiPolygon", "coordinates": pieces}
+    return {"geometry": geometry, "bbox": [west, south, east - 360, north]}
 
 
-def _around_a_pole(ring: Array) -> Footprint:
+def _around_a_pole(ring: Array) -> dict[str, Any]:
     """Return the footprint of a raster that holds a pole: all from its edge to the pole."""
     pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
-    edge = ring.copy()
-    edge[:, 0] = (edge[:, 0] + 180) % 360 - 180
-    edge = edge[edge[:, 0].argsort()]
-    latitude = np.interp(180, edge[:, 0], edge[:, 1], period=360)
+    ring[:, 0] = (ring[:, 0] + 180) % 360 - 180
+    ring = ring[ring[:, 0].argsort()]
+    latitude = np.interp(180, ring[:, 0], ring[:, 1], period=360)
     points = [
         (-180.0, latitude),
-        *edge,
+        *ring,
         (180.0, latitude),
         (180.0, pole),
         (-180.0, pole),
@@ -275,7 +241,7 @@ def _around_a_pole(ring: Array) -> Footprint:
     if pole < 0:  # counterclockwise, too
         corners = corners[::-1]
     south, north = sorted([float(np.abs(ring[:, 1]).min()) * np.sign(pole), pole])
-    return Footprint(_polygon(corners), [-180.0, south, 180.0, north])
+    return {"geometry": _polygon(corners), "bbox": [-180.0, south, 180.0, north]}
 
 
 def _polygon(corners: Array) -> dict[str, Any]:
@@ -428,12 +394,8 @@ def _add_place(item: dict[str, Any], file: DatasetReader) -> None:
         "proj:wkt2": file.crs.to_wkt(version="WKT2_2019"),
         "proj:transform": list(file.transform),
     }
-    footprint = find_footprint(file.crs, file.transform, file.shape)
-    item["geometry"] = None
     item.pop("bbox", None)
-    if footprint is not None:
-        item["geometry"] = footprint.geometry
-        item["bbox"] = footprint.box
+    item |= find_footprint(file.crs, file.transform, file.shape)
 
 
 def _describe_bands(file: DatasetReader) -> list[dict[str, Any]]:

@@ -47,9 +47,9 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
     )
 
 
-def enlarge_transform(transform: Affine, left: int, top: int, scale: int) -> Affine:
+def enlarge_transform(transform: Affine, window: Window, scale: int) -> Affine:
     """Return the transform of an enlarged window by its upper left corner, which stays."""
-    x, y = coordinates(transform, left, top)
+    x, y = coordinates(transform, window.left, window.top)
     a, b, _, d, e, _ = transform[:6]
     return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
 
