@@ -371,6 +371,8 @@ def describe_run(
     reporter: Reporter, *, is_dry_run: bool, auto: bool, of_archive: bool = False
 ) -> str:
     """Return the last line of a run: what was done, or in a dry run what would be."""
+    from srcli.imaging.files.provenance import SHRUNK
+
     counts = reporter.counts
     files = reporter.files
     if is_dry_run:
@@ -389,8 +391,13 @@ def describe_run(
         return f"{text}; nothing was done"
     text = f"{counts['done']} done"
     models = Counter(file.model for file in files if file.state == "done")
-    if auto and models:
+    shrunk = models.pop(SHRUNK, 0)
+    shares = []
+    if auto or shrunk:
         shares = [f"{count} by {model}" for model, count in models.most_common()]
+    if shrunk:
+        shares.append(f"{shrunk} made smaller without a network")
+    if shares:
         text += f" ({', '.join(shares)})"
     if counts["copied"]:
         text += f", {counts['copied']} copied (large enough)"

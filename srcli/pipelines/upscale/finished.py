@@ -22,7 +22,7 @@ from srcli.errors import PictureError, SrxError
 from srcli.files import explain_os_error, hold_same_bytes
 from srcli.imaging.files import stored_parts
 from srcli.imaging.files.formats import VIDEO
-from srcli.imaging.files.provenance import REPEATED, Provenance, input_id
+from srcli.imaging.files.provenance import REPEATED, SHRUNK, Provenance, input_id
 from srcli.imaging.opening import open_picture, read_provenance
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters import companions
@@ -223,7 +223,9 @@ def _find_difference(
     item: Item, record: Provenance, options: Settled, provenance: Provenance
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
-    if options.auto:  # decodes no pixels where it has chosen the model before
+    if record.model == SHRUNK:
+        is_same = True
+    elif options.auto:  # decodes no pixels where it has chosen the model before
         is_same = record.auto and options.records_auto(photograph=False)
         if is_same and options.best:  # whose models for photographs are others
             is_same = open_item(item, options).kind.is_raster

@@ -21,6 +21,7 @@ from srcli.errors import (
     as_failure_of,
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
+from srcli.imaging.files.provenance import SHRUNK
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports import Progress, Task
 from srcli.quantities import format_bytes
@@ -209,6 +210,8 @@ class Reporter(Task):
     def __post_init__(self) -> None:
         self._task = Task()
         self._expected = 0
+        self._to_enlarge = 0
+        """Files that have tiles, which networks enlarge."""
         self._noted: set[str] = set()
         self._earlier: set[Path] = set()
         self._weights: dict[Path | None, float] = {}
@@ -273,8 +276,8 @@ class Reporter(Task):
         mean = sum(sizes.values()) / max(len(sizes), 1)
         self._weights = {path: size / mean for path, size in sizes.items()}
         self._begun_sources.clear()
-        self._before = self.counts["done"]
-        self._expected = files + self.counts["failed"] + self._before
+        self._expected = files + self.counts["failed"] + self.counts["done"]
+        self._to_enlarge = files
         self._expected_pages = 0
         self._begun = 0.0
         self._tiles = 0.0
@@ -324,8 +327,7 @@ class Reporter(Task):
     def extend(self, amount: float) -> None:
         """Add work on pictures that have begun, such as writing a file, counted in tiles."""
         self._tiles += amount
-        files = self._expected + self._expected_pages
-        files -= self.counts["failed"] + self._before
+        files = self._to_enlarge + self._expected_pages
         total = self._tiles
         if 0 < self._begun < files:
             total *= files / self._begun
@@ -382,6 +384,8 @@ class Reporter(Task):
     def _count(self, report: FileReport) -> None:
         self.files.append(report)
         self.counts[report.state] += 1
+        if report.state != "done" or report.model == SHRUNK:
+            self._to_enlarge -= 1
         if report.state == "done" and report.size:
             self.megapixels += report.frames * math.prod(report.size) / 1e6
         self.on_file(report)

@@ -27,6 +27,7 @@ from srcli.files import (
     write_whole,
 )
 from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.files.provenance import SHRUNK
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
@@ -217,12 +218,16 @@ def _upscale(
     pools: Pools,
 ) -> None:
     """Upscale items, here or by an executor; ``folder`` is the output folder, None for a file."""
-    pool = pools(options.model, options.scale)
     find_weights(options.model, options.scale)
-    if not options.auto:  # else each picture chooses a model, which is loaded then
-        # before the folder is made: a wrong name or file leaves none behind
-        for note in pool.network.notes:
-            reporter.progress.message(note)
+    # else the first picture that does not only shrink loads it
+    if not (options.bounds_sizes and _needs_no_torch(options)):
+        pool = pools(options.model, options.scale)
+        if executor is None:
+            reporter.progress.detail(*pool.details)
+        if not options.auto:  # else each picture chooses a model, which is loaded then
+            # before the folder is made: a wrong name or file leaves none behind
+            for note in pool.network.notes:
+                reporter.note(note)
     items[0].make_folder(folder)
     reporter.open(len(items), _pixel_counts(items))
     if executor is not None:
@@ -230,7 +235,6 @@ def _upscale(
 
         upscale_by_workers(items, options, reporter, executor)
         return
-    reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pools, options, reporter)
     for group in _isolate_suspects(items, reporter.former.suspects):
         upscale_items(group, photographs)
@@ -261,14 +265,19 @@ def _isolate_suspects(
     yield [item for item in items if str(item.source) not in suspects]
 
 
+def _needs_no_torch(options: Settled) -> bool:
+    """Tell if model, device and precision are known to fit without torch and the network."""
+    engine = options.engine
+    is_plain = engine.precision != "fp16" and engine.device in ("auto", "cpu")
+    return is_plain and options.model in MODELS
+
+
 def report_estimates(
     items: Sequence[Item], options: Settled, reporter: Reporter
 ) -> None:
     """Report size, disk and losses of each output by the header of its input."""
     find_weights(options.model, options.scale)
-    needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
-    if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
-        # only torch and the network can check these; else torch is not imported
+    if not _needs_no_torch(options):
         _ = pools_of_run(options.engine)(options.model, options.scale).network
     for item in items:
         with reporter.guard(item):
@@ -363,6 +372,8 @@ def _foresee_model(
     take long.
     """
     picture = opened.picture
+    if options.only_shrinks(picture.size):
+        return SHRUNK, ""
     if opened.kind is Kind.VIDEO:
         from srcli.pipelines.upscale.videos import choose_video_model
 

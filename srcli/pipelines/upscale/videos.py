@@ -156,10 +156,12 @@ def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         return islice(_timed_frames(picture), first, None)
 
     join = partial(write_silent_video, encoding=encoding)
+    model = options.usual_model(picture.size)
     tiles, _ = _make_video(
-        item, picture, options.model, encoding, photographs, frames_from, join
+        item, picture, model, encoding, photographs, frames_from, join
     )
     return {
+        "model": model,
         "tiles": tiles,
         "size": size,
         "frames": picture.frames,
