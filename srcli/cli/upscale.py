@@ -352,6 +352,8 @@ def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
         say(
             f"{file.source} -> {file.target} ({_name_model(file)}, {file.seconds:.1f} s)"
         )
+    elif file.state == "made by another":
+        say(f"{file.target}: made by another srx meanwhile")
     else:
         say(f"{file.target}: exists, skipped")
     say(*(f"  {line}" for line in file.details))
@@ -405,6 +407,8 @@ def describe_run(
         text += (
             f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"
         )
+    if others := counts["made by another"]:
+        text += f", {others} made by another srx"
     if counts["failed"]:
         text += f", {counts['failed']} failed"
         if of_archive and counts["failed"] < len(files):

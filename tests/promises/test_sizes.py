@@ -97,7 +97,7 @@ def test_what_becomes_no_larger_is_shrunk_by_a_plain_filter(srx, mixed_folder):
     by_pillow = Image.open("in/clear.png").resize((64, 64), Image.Resampling.BICUBIC)
     difference = read_pixels("out/clear.png").astype(int) - np.asarray(by_pillow)
     difference[..., :3] = difference[..., :3] * np.asarray(by_pillow)[..., 3:] / 255
-    assert np.abs(difference).max() <= 4  # of what is seen
+    assert np.abs(difference[2:-2, 2:-2]).max() <= 4  # borders are mirrored
     assert "7 skipped" in srx("upscale in out --long-edge 64 -m quick").out
     assert "7 done" in srx("upscale in out --long-edge 63 -m quick").out
 

@@ -14,12 +14,13 @@ import stat
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from srcli.errors import PictureError, SrxError
-from srcli.files import explain_os_error, hold_same_bytes
+from srcli.files import explain_os_error, file_state, hold_same_bytes
 from srcli.imaging.files import stored_parts
 from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.files.provenance import REPEATED, SHRUNK, Provenance, input_id
@@ -106,6 +107,8 @@ def find_due_and_finished(
                             f"becomes {item.target.name}, as {usual_name} is not, or may "
                             "not be, made from it",
                         )
+                    if reason or options.overwrite:  # else there is none
+                        item = replace(item, before=file_state(item.target))
                     due.append(item)
                     due_by_reason[reason].append(item)
                 elif verdict == "finished":
@@ -125,6 +128,15 @@ def find_due_and_finished(
             text += f" and {len(items) - 1} more"
         reporter.progress.message(f"{text}: to be made again: {reason}")
     return due, finished
+
+
+def is_made_meanwhile(item: Item, options: Settled) -> bool:
+    """Tell if another process has finished an output since it was judged to be due."""
+    if file_state(item.target) == item.before:
+        return False
+    options = replace(options, overwrite=False)
+    verdict, _ = _judge_output(item, options, options.make_provenance(), None)
+    return verdict == "finished"
 
 
 def _judge_output(

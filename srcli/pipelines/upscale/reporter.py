@@ -6,12 +6,13 @@ import math
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from srcli.claims import Claims
 from srcli.errors import (
     DefectError,
     ExitCode,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.remote import RemoteFolder
 
-State = Literal["done", "copied", "skipped", "failed", "left out"]
+State = Literal["done", "copied", "skipped", "made by another", "failed", "left out"]
 Facts = dict[str, Any]
 """What a maker says of an output: fields of its ``FileReport``."""
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
@@ -53,6 +54,8 @@ class Item:
     """Format of the output, a key of ``FORMATS``."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
+    before: tuple[int, int] | None = None
+    """The output's ``file_state`` when it was judged to be due."""
     asset: StacAsset | None = None
     """What a STAC item says of the input, where one has led to it."""
 
@@ -201,6 +204,10 @@ class Reporter(Task):
     """Time that a dry run says the work takes; None where that is not known."""
     at_once: int = 1
     """Files that are worked on at the same time."""
+    claims: Claims = field(default_factory=Claims)
+    """Outputs that this process makes, and no other one."""
+    elsewhere: list[Item] = field(default_factory=list)
+    """Items whose outputs another process was making when their turn came."""
     former: History = field(default_factory=history)
     """What workers of the same run that crashed have left."""
 
@@ -233,6 +240,11 @@ class Reporter(Task):
     def leaves_alone(self, item: Item) -> bool:
         """Return True for an input that a former worker of the run has reported."""
         return item.source in self._earlier
+
+    def comes_back_to(self, items: Sequence[Item]) -> bool:
+        """Return True where the next look at folders finds items again; here there is none."""
+        del items
+        return False
 
     @property
     def seconds(self) -> float:
@@ -366,6 +378,7 @@ class Reporter(Task):
         report = FileReport(item.source, item.target, state, seconds=seconds, **values)
         for warning in report.warnings:
             self.progress.warn(f"{report.source}: {warning}")
+        self.claims.release(item.target)
         self.record(report)
 
     def record(self, report: FileReport) -> None:

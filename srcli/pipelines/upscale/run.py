@@ -17,6 +17,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
+from srcli.claims import remove_dead, wait_for_one
 from srcli.errors import ExitCode, UsageError
 from srcli.files import (
     NEW_FILE,
@@ -156,6 +157,8 @@ def upscale_due(
                 _keep_speed(options, reporter)
     finally:
         reporter.close()
+        reporter.claims.release_all()
+        remove_dead({item.target.parent for item in (*items, *finished)})
 
 
 def _speeds() -> dict[str, float]:
@@ -230,14 +233,24 @@ def _upscale(
                 reporter.note(note)
     items[0].make_folder(folder)
     reporter.open(len(items), _pixel_counts(items))
-    if executor is not None:
-        from srcli.pipelines.upscale.workers import upscale_by_workers
+    while items:
+        if executor is not None:
+            from srcli.pipelines.upscale.workers import upscale_by_workers
 
-        upscale_by_workers(items, options, reporter, executor)
-        return
-    photographs = PhotographUpscaler(pools, options, reporter)
-    for group in _isolate_suspects(items, reporter.former.suspects):
-        upscale_items(group, photographs)
+            upscale_by_workers(items, options, reporter, executor)
+        else:
+            photographs = PhotographUpscaler(pools, options, reporter)
+            for group in _isolate_suspects(items, reporter.former.suspects):
+                upscale_items(group, photographs)
+        items = reporter.elsewhere
+        reporter.elsewhere = []
+        if not items or reporter.comes_back_to(items):
+            return
+        reporter.note(
+            "another srx is making what is left; this one waits, and takes over what the "
+            "other does not finish"
+        )
+        wait_for_one([item.target for item in items])
 
 
 def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
@@ -403,6 +416,12 @@ class WatchReporter(Reporter):
             if state := file_state(source):
                 self._tried[source] = state
         self._earlier.clear()
+
+    def comes_back_to(self, items: Sequence[Item]) -> bool:
+        """Let the next look find items that another process is making now."""
+        for item in items:
+            self._tried.pop(item.source, None)
+        return True
 
     @property
     def exit_code(self) -> ExitCode:
