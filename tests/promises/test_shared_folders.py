@@ -45,9 +45,9 @@ def pictures():
 @pytest.fixture
 def holder():
     """Claims of another process, in this one."""
-    others = claims.Claims()
-    yield others
-    others.release_all()
+    foreign = claims.Claims()
+    yield foreign
+    foreign.release_all()
 
 
 def start(*words):
@@ -92,11 +92,11 @@ def test_what_another_makes_is_left_to_it_and_told(srx, pictures, holder, monkey
         srx("upscale in/03.png out --long-edge 8", code=0)
 
     monkeypatch.setattr(upscale_run, "wait_for_one", wait)
-    result = srx(SHRINK, "-v", code=0)
+    told = srx(SHRINK, "-v", code=0)
     assert waiting == [["03.png", "04.png"]]
-    assert "29 done" in result.out
-    assert "1 made by another srx" in result.out
-    assert "out/03.png: made by another srx meanwhile" in result.err
+    assert "29 done" in told.out
+    assert "1 made by another srx" in told.out
+    assert "out/03.png: made by another srx meanwhile" in told.err
     assert claims_in(".") == []
 
 
@@ -115,18 +115,18 @@ def test_a_raster_of_another_waits_and_the_next_is_made(
 
 def test_a_killed_process_leaves_its_work_to_the_others(srx, pictures):
     target = Path("out/03.png").absolute()
-    other = subprocess.Popen(
+    victim = subprocess.Popen(
         [sys.executable, "-c", HOLDER, target], stdout=subprocess.PIPE
     )
-    other.stdout.readline()
-    assert json.loads(claim_of(target).read_bytes())["process"] == other.pid
+    victim.stdout.readline()
+    assert json.loads(claim_of(target).read_bytes())["process"] == victim.pid
     run = start(SHRINK)
     wait_until(lambda: len(list(Path("out").glob("*.png"))) == 29, run)
-    other.kill()  # not yet waited for: it is a zombie
+    victim.kill()  # not yet waited for: it is a zombie
     code, printed = end_of(run)
     assert code == 0
     assert "30 done" in printed
-    end_of(other)
+    end_of(victim)
     assert claims_in("out") == []
 
 
@@ -159,9 +159,9 @@ def test_work_of_two_that_overwrite_is_done_once(srx, pictures, holder, monkeypa
         srx("upscale in/03.png out --long-edge 8 --overwrite", code=0)
 
     monkeypatch.setattr(upscale_run, "wait_for_one", wait)
-    result = srx(SHRINK, "--overwrite", code=0)
-    assert "29 done" in result.out
-    assert "1 made by another" in result.out
+    told = srx(SHRINK, "--overwrite", code=0)
+    assert "29 done" in told.out
+    assert "1 made by another" in told.out
 
 
 def foreign_claim(age, **owner):
@@ -195,20 +195,20 @@ def test_without_locks_a_claim_is_that_of_a_process_that_runs(monkeypatch):
 
 def test_claims_are_renewed_as_long_as_they_are_held(monkeypatch):
     monkeypatch.setattr(claims, "RENEWED_SECONDS", 0.01)
-    held = claims.Claims()
-    assert held.take(Path("a.png"))
+    mine = claims.Claims()
+    assert mine.take(Path("a.png"))
     before = json.loads(claim_of("a.png").read_bytes())["time"]
     while json.loads(claim_of("a.png").read_bytes())["time"] == before:
         time.sleep(0.01)
     assert not claims.Claims().take(Path("a.png"))
-    held.release_all()
+    mine.release_all()
     assert not claim_of("a.png").exists()
 
 
 def test_a_claim_that_was_taken_over_is_not_removed():
-    held = claims.Claims()
-    held.take(Path("a.png"))
+    mine = claims.Claims()
+    mine.take(Path("a.png"))
     claim_of("a.png").unlink()
     foreign_claim(0)
-    held.release_all()
+    mine.release_all()
     assert claim_of("a.png").exists()

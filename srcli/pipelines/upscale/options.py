@@ -346,11 +346,14 @@ def settle(asked: Asked) -> Settled:
         UsageError: If options are wrong, exclude each other, or are for other inputs.
     """
     _refuse_several(asked, "say how large results are", "scale", "size", "long_edge")
+    _refuse_several(asked, "say the resolution of prints", "dpi", "keep_print_size")
     _refuse_several(asked, "name a window", "srcwin", "bounds", "projwin", "cutline")
     values = {entry.name: getattr(asked, entry.name) for entry in fields(Asked)}
     if asked.projwin:
         west, north, east, south = asked.projwin
         values |= {"bounds": (west, south, east, north), "projwin": None}
+    if asked.keep_print_size:
+        values["dpi"] = "scale"
     if asked.cutline is not None:
         from srcli.imaging.rasters.cutline import read_polygons
 
@@ -422,7 +425,7 @@ def _choose_format(asked: Asked) -> dict[str, Any]:
     """Return the format, ``auto`` or a key of ``FORMATS``, and whether it is a COG."""
     word = asked.format.lower().lstrip(".")
     is_cog = asked.cog or word == "cog"
-    if word in _GDAL_FORMATS:
+    if word in _GDAL_FORMATS or (asked.bilevel and word == "auto"):
         word = "tif"
     if word == "auto":
         return {"format": word, "cog": is_cog}
@@ -432,6 +435,8 @@ def _choose_format(asked: Asked) -> dict[str, Any]:
         raise UsageError(
             f"--format {word}{hint}: give auto or one of {', '.join(FORMATS)}"
         )
+    if asked.bilevel and name != "tif":
+        raise UsageError(f"--bilevel writes TIFFs; drop --format {word}")
     return {"format": name, "cog": is_cog}
 
 

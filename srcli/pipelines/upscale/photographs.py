@@ -433,7 +433,12 @@ def writing_options(item: Item, picture: Picture, options: Settled) -> dict[str,
     check_unchanged(item.source, picture.input_id)
     attributes = item.attributes(dates=options.keep_dates)
     quality = choose_quality(item, picture, options)
-    return {"fmt": item.format, "quality": quality, "attributes": attributes}
+    return {
+        "fmt": item.format,
+        "quality": quality,
+        "attributes": attributes,
+        "bilevel": options.bilevel,
+    }
 
 
 def choose_metadata(
