@@ -109,7 +109,7 @@ class Asked:
         default=1.0,
         takes=SHARE,
         metavar="X",
-        help="How much grain and noise is removed; 0.5 keeps half of it.",
+        help="Share of grain and noise to remove: 1 removes all grain, 0 none.",
         changes_pixels=Record(value=str),
         python="denoise",
     )

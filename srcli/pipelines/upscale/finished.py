@@ -126,7 +126,7 @@ def find_due_and_finished(
         text = f"{items[0].target}"
         if len(items) > 1:
             text += f" and {len(items) - 1} more"
-        reporter.progress.message(f"{text}: to be made again: {reason}")
+        reporter.progress.message(f"{text}: will be made again: {reason}")
     return due, finished
 
 
@@ -251,17 +251,20 @@ def _find_difference(
     else:
         is_same = False
     if not is_same or record.scale != provenance.scale:
-        return f"was made with {record.model} x{record.scale}"
+        asked = f"{options.choice or provenance.model} x{provenance.scale}"
+        return (
+            f"it was made by {record.model} x{record.scale}, now {asked} is asked for"
+        )
     is_same = record.options == options.checksum(record.model)
     if record.options == options.checksum(record.model, photograph=True):
         # options of rasters mean nothing for the photographs among the inputs
         is_same = is_same or not open_item(item, options).kind.is_raster
     if not is_same and record.source:
-        return "was made with other options"
+        return "it was made with other options"
     return (
         ""
         if options.records_provenance
-        else "says what made it, which is to be left out now"
+        else "it says what made it, which is to be left out now"
     )
 
 
