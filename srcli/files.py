@@ -258,7 +258,7 @@ def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
     """
     opener = partial(os.open, mode=mode)
     while True:
-        part = folder / f".srx-{_machine()}-{os.urandom(8).hex()}.part"
+        part = folder / f".srx-{machine_id()}-{os.urandom(8).hex()}.part"
         stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode
         # another process may take it for abandoned before it is locked
         if lock_stream(part, stream) is not False:
@@ -268,7 +268,7 @@ def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
 
 
 @cache
-def _machine() -> str:
+def machine_id() -> str:
     """Name this machine since its start; its processes see each other's locks."""
     try:
         name = Path("/proc/sys/kernel/random/boot_id").read_bytes()
@@ -286,7 +286,7 @@ def _remove_abandoned(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = _TEMPORARY.fullmatch(entry.name)
-            is_ours = name is not None and name[1] == _machine()
+            is_ours = name is not None and name[1] == machine_id()
             if is_ours and entry.is_file(follow_symlinks=False):
                 with suppress(OSError):
                     _remove_unlocked(Path(entry.path))

@@ -373,6 +373,8 @@ def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
         say(
             f"{file.source} -> {file.target} ({_name_model(file)}, {file.seconds:.1f} s)"
         )
+    elif file.state == "made by another":
+        say(f"{file.target}: made by another srx meanwhile")
     else:
         say(f"{file.target}: exists, skipped")
     say(*(f"  {line}" for line in file.details))
@@ -392,6 +394,8 @@ def describe_run(
     reporter: Reporter, *, is_dry_run: bool, auto: bool, of_archive: bool = False
 ) -> str:
     """Return the last line of a run: what was done, or in a dry run what would be."""
+    from srcli.imaging.files.provenance import SHRUNK
+
     counts = reporter.counts
     files = reporter.files
     if is_dry_run:
@@ -410,8 +414,13 @@ def describe_run(
         return f"{text}; nothing was done"
     text = f"{counts['done']} done"
     models = Counter(file.model for file in files if file.state == "done")
-    if auto and models:
+    shrunk = models.pop(SHRUNK, 0)
+    shares = []
+    if auto or shrunk:
         shares = [f"{count} by {model}" for model, count in models.most_common()]
+    if shrunk:
+        shares.append(f"{shrunk} made smaller without a network")
+    if shares:
         text += f" ({', '.join(shares)})"
     if counts["copied"]:
         text += f", {counts['copied']} copied (large enough)"
@@ -419,6 +428,8 @@ def describe_run(
         text += (
             f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"
         )
+    if others := counts["made by another"]:
+        text += f", {others} made by another srx"
     if counts["failed"]:
         text += f", {counts['failed']} failed"
         if of_archive and counts["failed"] < len(files):

@@ -87,7 +87,7 @@ def test_best_takes_a_network_of_their_own_for_drawings(upscaled, tmp_path):
 @pytest.mark.usefixtures("package")
 def test_best_and_auto_make_again_what_the_other_has_made(upscaled, photo):
     upscaled(photo, "-m auto")
-    assert "made again: was made with g-idrn" in upscaled(photo, "-m best")[1]
+    assert "made again: it was made by g-idrn" in upscaled(photo, "-m best")[1]
     assert "1 skipped" in upscaled(photo, "-m best")[1]
     assert "other options" in upscaled(photo, "-m best --strength 0.5")[1]
     assert "made with realesrgan-x4plus" in upscaled(photo, "-m auto")[1]
@@ -124,7 +124,7 @@ def test_fast_chooses_between_the_quick_models(upscaled, photo, tmp_path):
 
 def test_fast_takes_no_output_of_auto_for_its_own(upscaled, photo, srx, tmp_path):
     upscaled(photo, "-s 2 -m auto")
-    assert "made again: was made with g-idrn" in upscaled(photo, "-s 2 -m fast")[1]
+    assert "made again: it was made by g-idrn" in upscaled(photo, "-s 2 -m fast")[1]
     assert "1 skipped" in upscaled(photo, "-s 2 -m fast")[1]
     refused = srx("upscale", photo, tmp_path / "b.png", "-m fast --strength 1", code=2)
     assert "--strength changes g-idrn-photo alone" in refused.err

@@ -104,7 +104,7 @@ def test_a_raster_goes_on_at_its_borders(srx, texture, tmp_path):
     repeated, _ = enlarge("repeated.tif", np.tile(texture, (3, 3, 1)))
     ended, _ = enlarge("world.tif", texture)
     wrapped, printed = enlarge("world.tif", texture, "--wrap both")
-    assert "made again: was made with other options" in printed
+    assert "made again: it was made with other options" in printed
     assert_array_equal(wrapped, middle_of(repeated))
     assert not np.array_equal(ended, wrapped)
 

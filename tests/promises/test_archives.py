@@ -155,7 +155,5 @@ def test_a_folder_of_books_says_how_they_are_read(srx, suffix):
     Path("books").mkdir()
     Path("book.cbz").rename(f"books/book.{suffix}")
     told = srx("upscale books out/", SMALL, code=2).err
-    assert (
-        f"books/book.{suffix}: is read where it is named itself, not its folder" in told
-    )
+    assert f"no pictures in books (books/book.{suffix}: name it itself" in told
     assert ".tif" not in told

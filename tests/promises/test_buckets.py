@@ -74,7 +74,7 @@ def test_a_finished_object_is_not_made_again_but_for_other_options(upscale, buck
     assert (bucket / "out.tif").stat().st_mtime_ns == before
     result = upscale(options="--allow-remote --cog")
     assert (
-        f"s3://{bucket.name}/out.tif: to be made again: was made with other options"
+        f"s3://{bucket.name}/out.tif: will be made again: it was made with other options"
         in result.err
     )
     with rasterio.open(bucket / "out.tif") as file:

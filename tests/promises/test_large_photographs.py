@@ -202,7 +202,7 @@ def killed(astronaut, forking_python):
     """Kill a run in the middle of a photograph; the folder of what it has left."""
     save_jpeg("a.jpg", np.tile(astronaut, (2, 1, 1)))
     assert forking_python.run(KILLED).returncode == -signal.SIGKILL
-    assert names_in("out") == [".a.jpg.parts"]
+    assert names_in("out") == [".a.jpg.parts", ".a.jpg.srx-claim"]
     return Path("out/.a.jpg.parts")
 
 

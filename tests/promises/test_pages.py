@@ -170,3 +170,48 @@ def test_a_pdf_is_refused_with_what_helps(srx):
     assert "img2pdf" in err
     told = srx("upscale . out --dry-run", SMALL, code=0).out
     assert "files that srx does not read: 1 .pdf" in told
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
+def test_an_a4_page_stays_a4(srx, astronaut, name):
+    Image.fromarray(astronaut[:30, :20]).save(name, dpi=(300, 200))
+    srx(f"upscale {name} out {SMALL} --keep-print-size", code=0)
+    with Image.open(f"out/{name}") as larger:
+        assert larger.size == (40, 60)
+        assert larger.info["dpi"] == pytest.approx((600, 400), abs=0.1)
+
+
+def test_the_size_of_prints_is_said_once(srx):
+    run = srx(f"upscale 1.tif out {SMALL} --keep-print-size --dpi 300", code=2)
+    assert "--keep-print-size and --dpi" in run.err
+    run = srx(f"upscale 1.tif out {SMALL} --bilevel -f png", code=2)
+    assert "--bilevel writes TIFFs" in run.err
+
+
+def test_pages_become_black_and_white_by_half_of_the_gray_result(srx, astronaut):
+    white = Image.fromarray(astronaut[:12, :20]).convert("RGBA")
+    white.putalpha(0)
+    white.save("clear.png")
+    deep = astronaut[:12, :20].astype(np.uint16).mean(2).astype(np.uint16) * 257
+    Image.fromarray(deep).save("deep.png")
+    inputs = "scan.tif clear.png deep.png"
+    srx(f"upscale {inputs} gray -f tif {SMALL}", code=0)
+    srx(f"upscale {inputs} out {SMALL} --bilevel --keep-print-size", code=0)
+    with tifffile.TiffFile("out/scan.tif") as file:
+        assert len(file.pages) == 3
+        for page in file.pages:
+            assert (page.compression, page.bitspersample) == (4, 1)
+            assert page.tags["XResolution"].value == (600, 1)
+    with Image.open("gray/scan.tif") as grays, Image.open("out/scan.tif") as pages:
+        for number in range(3):
+            grays.seek(number)
+            pages.seek(number)
+            assert pages.mode == "1"
+            shares = np.asarray(grays.convert("RGB")) @ np.array([0.299, 0.587, 0.114])
+            np.testing.assert_array_equal(np.asarray(pages), shares >= 127.5)
+    assert read_pixels("out/clear.tif").all()
+    white = tifffile.imread("gray/deep.tif") >= 32768
+    np.testing.assert_array_equal(read_pixels("out/deep.tif") > 0, white)
+    assert (
+        "3 skipped" in srx(f"upscale {inputs} out {SMALL} --bilevel", "--dpi scale").out
+    )

@@ -85,19 +85,19 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
 
     # srx's own output is made again, and that is told
     result = srx(*asked, "-m bicubic -s 3", code=0)
-    assert f"{out}: to be made again: was made with bicubic x2" in result.err
+    assert f"{out}: will be made again: it was made by bicubic x2" in result.err
     assert size_of(out) == (width * 3 // 2, height * 3 // 2)
     again = "-m bicubic -s 3"
     if fmt == "png":
         again = "-m rrlfn -s 3"
         assert (
-            f"{out}: to be made again: was made with bicubic x3"
+            f"{out}: will be made again: it was made by bicubic x3"
             in srx(*asked, again).err
         )
     assert "1 skipped" in srx(*asked, again).out
     aged(source, -200)
     assert (
-        f"{out}: to be made again: the input has changed"
+        f"{out}: will be made again: the input has changed"
         in srx(*asked, again, code=0).err
     )
 
@@ -120,7 +120,7 @@ def test_other_options_are_another_picture(srx, words):
         asked = ("upscale", picture("a.png"), "out.jpg", SMALL)
     srx(*asked, code=0)
     for options in (words.split(), ()):
-        assert "made again: was made with other options" in srx(*asked, *options).err
+        assert "made again: it was made with other options" in srx(*asked, *options).err
         assert "1 skipped" in srx(*asked, *options).out
 
 
@@ -157,7 +157,7 @@ def test_weights_files_of_one_name_are_told_apart(srx):
     srx(*asked, "x/best.safetensors", code=0)
     assert "1 skipped" in srx(*asked, "x/best.safetensors").out
     result = srx(*asked, "y/best.safetensors")
-    assert "made again: was made with best.safetensors x2" in result.err
+    assert "made again: it was made by best.safetensors x2" in result.err
     assert "1 done" in result.out
     shutil.copy("y/best.safetensors", "final.safetensors")
     assert "1 skipped" in srx(*asked, "final.safetensors").out
@@ -224,7 +224,7 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     asked = "upscale in out -s 2 -m"
     assert "2 done" in srx(asked, "g-idrn").out
     auto = srx(asked, "auto")
-    assert "blocks.jpg: to be made again: was made with g-idrn x2" in auto.err
+    assert "blocks.jpg: will be made again: it was made by g-idrn x2" in auto.err
     assert "1 done (1 by g-idrn-photo), 1 skipped" in auto.out
     Path("out/fine.png").unlink()
     assert "1 done (1 by g-idrn), 1 skipped" in srx(asked, "auto").out
@@ -293,7 +293,7 @@ def test_outputs_that_say_more_than_is_asked_for_are_made_again(
     srx(f"upscale {source}", tmp_path / "once" / name, SMALL, code=0)
     asked = ("upscale", tmp_path / "once" / name, tmp_path / "twice" / name, SMALL)
     srx(*asked, code=0)
-    assert "made again: says what made it" in srx(*asked, word, code=0).err
+    assert "made again: it says what made it" in srx(*asked, word, code=0).err
     # it may hold the entry of its input
     assert "1 skipped" in srx(*asked, word, code=0).out
 
@@ -451,6 +451,6 @@ def test_a_dry_run_tells_what_would_be_made_again_and_what_kept(srx, tmp_path):
     Path("out/0").touch()  # in the way of the folder of one
     assert "2 done, 2 failed" in srx(asked).out
     plan = srx("upscale in out -r -m bicubic -s 3 --dry-run", code=1)
-    assert "a.png and 1 more: to be made again: was made with bicubic x2" in plan.out
+    assert "a.png and 1 more: will be made again: it was made by bicubic x2" in plan.out
     assert "would fail: out/c.png: has 18x14 pixels" in plan.out
     assert size_of("out/a.png") == (36, 28)

@@ -174,7 +174,7 @@ def test_another_type_makes_an_output_again(srx):
     write_by_gdal("a.tif", (WAVES * 900).astype("int16"), **PLACE)
     srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
     result = srx("upscale a.tif b.tif -s 2 -m bicubic -ot Float32", code=0)
-    assert "made again: was made with other options" in result.err
+    assert "made again: it was made with other options" in result.err
     assert read_by_gdal("b.tif").dtype == np.float32
 
 

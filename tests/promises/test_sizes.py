@@ -7,6 +7,8 @@ resize.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,9 @@ from srcli.imaging.pixels.geometry import shrink
 from tests.fixtures.files import json_lines
 from tests.fixtures.geotiffs import FOUR_BANDS
 from tests.fixtures.pictures import read_pixels, save_frames, size_of
+
+ORIENTATION = 0x112
+GRAY_16 = np.ascontiguousarray(data.camera()[:128, :128]).astype(np.uint16) * 257
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def by(scales, pixels, model="bicubic"):
         (["--size", "100x"], (75, 100), [2]),
         (["--size", "x100"], (100, 132), [3]),
         (["--size", "300x100"], (100, 132), [3]),
-        (["--size", "30x"], (23, 30), [2]),
+        (["--size", "30x"], (23, 30), []),  # a resize alone
         (["--long-edge", "500"], (377, 500), [4, 3]),
         (["--long-edge", "901"], (680, 901), [4, 4]),  # the rest is interpolated
     ],
@@ -57,6 +62,64 @@ def test_the_next_scales_and_a_resize_make_any_size(srx, source, asked, size, sc
         read_pixels("b.png"), shrink(by(scales, source), size)
     )
     assert "1 skipped" in srx("upscale a.png b.png -m bicubic", *asked).out
+
+
+@pytest.fixture
+def mixed_folder():
+    """Make a folder of pictures of all kinds, larger and smaller than 64x64."""
+    picture = Image.fromarray(data.astronaut())
+    Path("in").mkdir()
+    picture.resize((40, 30)).save("in/small.png")
+    picture.resize((200, 100)).save("in/large.jpg")
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    picture.resize((200, 100)).save("in/turned.jpg", exif=exif)
+    Image.fromarray(GRAY_16).save("in/deep.png")
+    clear = picture.resize((128, 128)).convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize((128, 128)))
+    clear.save("in/clear.png")
+    frames = [picture.resize((128, 64)), picture.resize((128, 64)).rotate(90)]
+    frames[0].save("in/moving.webp", save_all=True, append_images=frames[1:])
+    frames[0].save("in/pages.tif", save_all=True, append_images=frames[1:])
+
+
+def test_what_becomes_no_larger_is_shrunk_by_a_plain_filter(srx, mixed_folder):
+    run = srx("upscale in out --long-edge 64 -m quick --report r.jsonl", code=0)
+    assert "7 done (1 by quick, 6 made smaller without a network)" in run.out
+    assert "smaller than the input" not in run.err
+    for report in json_lines("r.jsonl"):
+        assert bool(report["tiles"]) == ("small.png" in report["source"])
+        assert max(size_of(report["target"])) == 64
+    assert size_of("out/turned.jpg") == (32, 64)
+    np.testing.assert_array_equal(
+        read_pixels("out/deep.png"), shrink(GRAY_16, (64, 64))
+    )
+    by_pillow = Image.open("in/clear.png").resize((64, 64), Image.Resampling.BICUBIC)
+    difference = read_pixels("out/clear.png").astype(int) - np.asarray(by_pillow)
+    difference[..., :3] = difference[..., :3] * np.asarray(by_pillow)[..., 3:] / 255
+    assert np.abs(difference[2:-2, 2:-2]).max() <= 4  # borders are mirrored
+    assert "7 skipped" in srx("upscale in out --long-edge 64 -m quick").out
+    assert "7 done" in srx("upscale in out --long-edge 63 -m quick").out
+
+
+@pytest.mark.parametrize(
+    "asked", ["--long-edge 20", "--size 20x20", "-s 2 --fit 20x20", "--size 53x40"]
+)
+def test_shrinking_needs_no_torch(source, asked):
+    script = (
+        "import sys; from srcli.cli.upscale import command; "
+        "command(sys.argv[1:], standalone_mode=False); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    words = ["a.png", "b.jpg", "-m", "fast", *asked.split()]
+    subprocess.run([sys.executable, "-c", script, *words], check=True)
+    assert max(size_of("b.jpg")) in (20, 53)
+
+
+@pytest.mark.parametrize(("asked", "tiles"), [("-s 1", 1), ("-s 1 --fit 20x20", 1)])
+def test_scale_1_cleans_up_by_a_network(srx, source, asked, tiles):
+    srx(f"upscale a.png b.png -m quick {asked} --report r.jsonl", code=0)
+    assert json_lines("r.jsonl")[0]["tiles"] == tiles
 
 
 def test_depth_transparency_and_two_networks_go_through_both_passes(srx, source):

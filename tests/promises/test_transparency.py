@@ -116,7 +116,7 @@ def test_hidden_colours_are_told_of_and_kept_if_asked_for(srx):
     assert LINE in result.err
     assert "--keep-hidden" in result.err
     result = srx(words, "--keep-hidden", code=0)
-    assert "made again: was made with other options" in result.err
+    assert "made again: it was made with other options" in result.err
 
 
 @pytest.mark.parametrize("options", ["-s 2", "-s 6", "--size 100x", "-s 3 --wrap x"])

@@ -300,7 +300,7 @@ def test_a_finished_video_is_skipped_and_another_scale_made(srx, name):
     srx(f"upscale {name} out/", SMALL, code=0)
     assert "1 skipped" in srx(f"upscale {name} out/", SMALL, code=0).out
     result = srx(f"upscale {name} out/ -m bicubic -s 3", code=0)
-    assert "made again: was made with bicubic x2" in result.err
+    assert "made again: it was made by bicubic x2" in result.err
     assert_same_frames(f"out/{name}", name, scale=3)
 
 

@@ -25,6 +25,8 @@ _ENTRY = re.compile(
 
 REPEATED = "nearest"
 """What stands in place of a model where all bands are repeated, as classes are."""
+SHRUNK = "shrink"
+"""What stands in place of a model where a photograph became no larger, by a plain filter."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import struct
 from fractions import Fraction
 from typing import IO
 
+import numpy as np
 from PIL.ExifTags import Base
 
 from srcli.imaging.files.tiff_directories import (
@@ -45,7 +46,18 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
 
 
 def _encode(stream: IO[bytes], values: Array, *, big: bool) -> None:
-    """Write a file of one page without metadata."""
+    """Write a file of one page without metadata; of truth values, true is white."""
+    if values.dtype == np.bool_:
+        vips.encode_by_libvips(
+            stream,
+            values * np.uint8(255),
+            ".tif",
+            compression="ccittfax4",
+            bitdepth=1,
+            miniswhite=True,
+            bigtiff=big,
+        )
+        return
     vips.encode_by_libvips(
         stream,
         values,

@@ -32,6 +32,7 @@ from srcli.imaging.photographs import pillow, png, tiff_writing, vips
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
 from srcli.imaging.pixels.resize import to_dtype, white_level
+from srcli.imaging.pixels.values import GRAY_SHARES
 
 LOSSLESS_QUALITY = 100
 """Quality of a WebP that is stored without loss."""
@@ -79,15 +80,20 @@ def write_photograph(
     fmt: str,
     quality: int | None = None,
     attributes: FileAttributes = NEW_FILE,
+    bilevel: bool = False,
 ) -> None:
     """Write a photograph; an existing file is replaced once the new one is complete.
 
     The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1
     to 100 for jpg, webp (100 is lossless) and avif, the format's own by default.
+    ``bilevel`` TIFFs are black and white.
     """
     # its limits; what is lost is told before
     check_writable(fmt, *photograph.pixels.shape[:2], has_alpha=False, bits=8)
     values, metadata = _convert_values(photograph, FORMATS[fmt], path.parent)
+    if bilevel:
+        values = _to_bilevel(values)
+        metadata = replace(metadata, icc=None)  # that of colours, or of grays
     with new_file(path, attributes) as stream:
         encode_photograph(stream, values, metadata, fmt, quality)
 
@@ -129,6 +135,21 @@ def _convert_values(
                 colours = put_on_white(colours, opacity)
         values[rows, :, :channels] = colours
     return values, metadata
+
+
+def _to_bilevel(values: Array) -> Array:
+    """Return where (H, W, C), alpha last, is white: (H, W, 1) bool, by half of the gray levels."""
+    height, width, channels = values.shape
+    is_white = np.empty((height, width, 1), np.bool_)
+    for rows in strips(values):
+        colours = values[rows]
+        if channels in (2, 4):
+            colours = put_on_white(colours[:, :, :-1], colours[:, :, -1])
+        gray = colours[:, :, 0]
+        if colours.shape[2] == 3:
+            gray = colours @ np.array(GRAY_SHARES)
+        is_white[rows, :, 0] = gray >= white_level(values.dtype) / 2
+    return is_white
 
 
 def put_on_white(pixels: Array, alpha: Array) -> Array:

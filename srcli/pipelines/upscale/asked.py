@@ -110,7 +110,7 @@ class Asked:
         default=1.0,
         takes=SHARE,
         metavar="X",
-        help="How much grain and noise is removed; 0.5 keeps half of it.",
+        help="Share of grain and noise to remove: 1 removes all grain, 0 none.",
         changes_pixels=Record(value=str),
         python="denoise",
     )
@@ -198,6 +198,13 @@ class Asked:
         changes_pixels=True,
     )
     """Page of TIFFs to upscale, from 1; None is all, or the first to another format."""
+    keep_print_size: bool = declare(
+        "--keep-print-size",
+        default=False,
+        help="Multiply the resolution by the scale: an A4 page stays A4.",
+        inputs="photographs",
+    )
+    """Decides on ``dpi``."""
     dpi: Literal["keep", "scale"] | float = declare(
         "--dpi",
         default="keep",
@@ -207,6 +214,14 @@ class Asked:
         inputs="photographs",
         changes_pixels=True,
     )
+    bilevel: bool = declare(
+        "--bilevel",
+        default=False,
+        help="Write pages in black and white: TIFF, CCITT Group 4.",
+        inputs="photographs",
+        changes_pixels=True,
+    )
+    """Values from half of white on are white."""
     suffix: str = declare(
         "--suffix",
         default="",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from srcli.imaging.files.provenance import SHRUNK
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.pixels.arrays import Array, Bools, Floats, Size
 from srcli.imaging.pixels.values import robust_range, spread_windows
@@ -97,8 +98,12 @@ def choose_model(
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also its condition, such as ``noise``.
 
-    Gray pictures of 16 bits that hold measurements, such as heights, are interpolated.
+    Gray pictures of 16 bits that hold measurements, such as heights, are interpolated;
+    what becomes no larger needs no network.
     """
+    height, width = photograph.pixels.shape[:2]
+    if options.only_shrinks((height, width)):
+        return SHRUNK, ""
     is_chosen = options.auto and not options.engine.is_corrected
     if is_chosen and are_measurements(photograph.pixels):
         return INTERPOLATION_MODEL, "measurements"
@@ -135,9 +140,12 @@ def choose_passes(
 ) -> tuple[tuple[str, int], ...]:
     """Return model and scale of each pass over a photograph of a size (height, width).
 
-    The first restores, others only enlarge.
+    The first restores, others only enlarge. There is none where it only shrinks.
     """
-    first_scale, *scales = options.steps(model, size)
+    steps = options.steps(model, size)
+    if not steps:
+        return ()
+    first_scale, *scales = steps
     further_model = options.model
     if model == INTERPOLATION_MODEL:
         further_model = model

@@ -14,14 +14,15 @@ import stat
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from srcli.errors import PictureError, SrxError
-from srcli.files import explain_os_error, hold_same_bytes
+from srcli.files import explain_os_error, file_state, hold_same_bytes
 from srcli.imaging.files import stored_parts
-from srcli.imaging.files.provenance import REPEATED, Provenance, input_id
+from srcli.imaging.files.provenance import REPEATED, SHRUNK, Provenance, input_id
 from srcli.imaging.opening import open_picture, read_provenance
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters import companions
@@ -105,6 +106,8 @@ def find_due_and_finished(
                             f"becomes {item.target.name}, as {usual_name} is not, or may "
                             "not be, made from it",
                         )
+                    if reason or options.overwrite:  # else there is none
+                        item = replace(item, before=file_state(item.target))
                     due.append(item)
                     due_by_reason[reason].append(item)
                 elif verdict == "finished":
@@ -122,8 +125,17 @@ def find_due_and_finished(
         text = f"{items[0].target}"
         if len(items) > 1:
             text += f" and {len(items) - 1} more"
-        reporter.progress.message(f"{text}: to be made again: {reason}")
+        reporter.progress.message(f"{text}: will be made again: {reason}")
     return due, finished
+
+
+def is_made_meanwhile(item: Item, options: Settled) -> bool:
+    """Tell if another process has finished an output since it was judged to be due."""
+    if file_state(item.target) == item.before:
+        return False
+    options = replace(options, overwrite=False)
+    verdict, _ = _judge_output(item, options, options.make_provenance(), None)
+    return verdict == "finished"
 
 
 def _judge_output(
@@ -227,7 +239,9 @@ def _find_difference(
 
         if missing := count_missing(item.target, item.format):
             return f"{missing} of its frames are not there as {item.format}"
-    if options.auto:  # decodes no pixels where it has chosen the model before
+    if record.model == SHRUNK:
+        is_same = True
+    elif options.auto:  # decodes no pixels where it has chosen the model before
         is_same = record.choice == options.choice
         if not is_same and record.choice == options.recorded_choice(photograph=False):
             is_same = open_item(item, options).kind.is_raster
@@ -241,17 +255,20 @@ def _find_difference(
     else:
         is_same = False
     if not is_same or record.scale != provenance.scale:
-        return f"was made with {record.model} x{record.scale}"
+        asked = f"{options.choice or provenance.model} x{provenance.scale}"
+        return (
+            f"it was made by {record.model} x{record.scale}, now {asked} is asked for"
+        )
     is_same = record.options == options.checksum(record.model)
     if record.options == options.checksum(record.model, photograph=True):
         # options of rasters mean nothing for the photographs among the inputs
         is_same = is_same or not open_item(item, options).kind.is_raster
     if not is_same and record.source:
-        return "was made with other options"
+        return "it was made with other options"
     return (
         ""
         if options.records_provenance
-        else "says what made it, which is to be left out now"
+        else "it says what made it, which is to be left out now"
     )
 
 

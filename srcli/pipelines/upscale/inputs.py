@@ -199,18 +199,18 @@ def _can_become(source: Path, file_format: str) -> bool:
 
 def _explain_no_pictures(folders: Sequence[Path], options: Settled) -> str:
     """Return why no pictures were found: there are none, or they are in subfolders."""
-    reason = f"no pictures found ({' '.join(sorted(INPUT_SUFFIXES))})"
+    reason = f"no pictures in {', '.join(map(str, folders))}"
     for folder in folders:
         for path in sorted(folder.iterdir()):
             suffix = path.suffix.lower()
             is_known = suffix not in VIDEO_SUFFIXES or is_video(path)
             if suffix in NAMED_ONLY_SUFFIXES and is_known and path.is_file():
-                return f"{path}: is read where it is named itself, not its folder"
+                return f"{reason} ({path}: name it itself to enlarge what it holds)"
     if not options.recursive:
         for folder in folders:
             if any(path.name[0] != "." and path.is_dir() for path in folder.iterdir()):
-                reason = "add -r to search its subfolders; the folder itself holds no pictures"
-    return f"{', '.join(map(str, folders))}: {reason}"
+                return f"{reason} itself; add -r to search its subfolders"
+    return reason
 
 
 def _resolve_name_clashes(

@@ -297,7 +297,8 @@ def check_output(
         warnings += _check_room_for_frames(item, picture, (height, width), options)
     elif picture.format not in (VIDEO, FRAMES) and is_made_by_parts(picture, options):
         warnings += _check_room_for_rows(item, picture, options)
-    if height < picture.height or width < picture.width:
+    is_smaller = height < picture.height or width < picture.width
+    if is_smaller and not item.from_folder:  # of these the last line counts them
         before = f"{picture.width}x{picture.height}"
         warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
     if (height, width) != options.final_size(picture.size):

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, hold_same_bytes, open_input, replacing
 from srcli.imaging.files.formats import VIDEO, format_of_suffix
+from srcli.pipelines.upscale.finished import is_made_meanwhile
 from srcli.pipelines.upscale.kinds import Kind, Opened, open_item
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.reporter import Facts
 
 if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 Maker = Callable[[Opened, PhotographUpscaler], Facts]
@@ -74,9 +76,30 @@ def upscale_items(
     photographs.upscale(_open_stills(items, photographs, alone))
     for opened in alone:
         with photographs.reporter.guard(opened.item):
-            if not leaves(opened):
+            if not leaves(opened) and claim(
+                opened.item, photographs.options, photographs.reporter
+            ):
                 maker = partial(maker_of(opened.kind), opened, photographs)
                 photographs.reporter.make(opened.item, maker)
+
+
+def claim(item: Item, options: Settled, reporter: Reporter) -> bool:
+    """Claim the output of an item whose turn has come; False if it is another process's.
+
+    What another has finished is reported so; what it works on waits in ``elsewhere``.
+    """
+    if reporter.remote is not None:  # outputs lie in a folder of this process
+        return True
+    is_made = is_made_meanwhile(item, options)
+    if not is_made:
+        if not reporter.claims.take(item.target):
+            reporter.elsewhere.append(item)
+            return False
+        # it may have been finished before it was claimed
+        is_made = is_made_meanwhile(item, options)
+    if is_made:
+        reporter.add(item, "made by another")
+    return not is_made
 
 
 def _open_stills(
@@ -94,12 +117,14 @@ def _open_stills(
             opened = open_item(item, options)
             if ignored and not opened.kind.is_raster:
                 reporter.note(_tell_ignored(opened, ignored), is_warning=True)
-            if opened.kind is Kind.PHOTOGRAPH:
-                yield opened
+            if opened.kind not in (Kind.PHOTOGRAPH, Kind.COPY):
+                alone.append(opened)
+            elif not claim(item, options, reporter):
+                continue
             elif opened.kind is Kind.COPY:
                 report_copy(opened, reporter, overwrite=options.overwrite)
             else:
-                alone.append(opened)
+                yield opened
 
 
 def _tell_ignored(opened: Opened, names: str) -> str:

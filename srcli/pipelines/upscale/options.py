@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import srcli
 from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.files.formats import FORMATS, format_of_suffix
-from srcli.imaging.files.provenance import Provenance
+from srcli.imaging.files.provenance import SHRUNK, Provenance
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.pixels.geometry import Box, scale_size
 from srcli.inference.device import EngineOptions
@@ -177,18 +177,37 @@ class Settled(Asked):
         final_height, final_width = self.final_size(size)
         return across * final_width / width, down * final_height / height
 
-    def copies(self, size: Size) -> bool:
-        """Return True for a photograph that ``only_smaller`` copies as it is."""
+    @property
+    def bounds_sizes(self) -> bool:
+        """True where a photograph that is large enough may become smaller."""
+        if isinstance(self.size, Box):
+            return True
+        # a picture whose size is kept by -s 1, or by its model, is cleaned up
+        return self.fit is not None and (self.size or self.scale) != 1
+
+    def only_shrinks(self, size: Size) -> bool:
+        """Tell if a photograph becomes no larger, so that a plain filter makes its output."""
         height, width = size
         final_height, final_width = self.final_size(size)
-        return self.only_smaller and final_height <= height and final_width <= width
+        is_reached = final_height <= height and final_width <= width
+        return self.bounds_sizes and is_reached
+
+    def usual_model(self, size: Size) -> str:
+        """Return the model of a picture of this size whose pixels are not judged."""
+        return SHRUNK if self.only_shrinks(size) else self.model
+
+    def copies(self, size: Size) -> bool:
+        """Return True for a photograph that ``only_smaller`` copies as it is."""
+        return self.only_smaller and self.only_shrinks(size)
 
     def steps(self, model: str, size: Size) -> tuple[int, ...]:
         """Return the scales of the one or two passes by which a photograph is enlarged.
 
         Their product is the least one that reaches the final size, to which the result
-        is resized; if none does, the largest one.
+        is resized; if none does, the largest one. There is none where it only shrinks.
         """
+        if self.only_shrinks(size):
+            return ()
         scales = _scales(model) or (self.scale,)
         if self.size is None and self.scale in scales:
             return (self.scale,)
@@ -300,7 +319,7 @@ class Settled(Asked):
         strength = self.strength_of(model)
         return Provenance(
             version=srcli.__version__,
-            model=model if model in MODELS else file.name,
+            model=model if model in (*MODELS, SHRUNK) else file.name,
             scale=self.scale,
             weights=_digest(file, changed) if changed else "",
             strength=f"{strength:g}" if strength else "",
@@ -332,11 +351,14 @@ def settle(asked: Asked) -> Settled:
         UsageError: If options are wrong, exclude each other, or are for other inputs.
     """
     _refuse_several(asked, "say how large results are", "scale", "size", "long_edge")
+    _refuse_several(asked, "say the resolution of prints", "dpi", "keep_print_size")
     _refuse_several(asked, "name a window", "srcwin", "bounds", "projwin", "cutline")
     values = {entry.name: getattr(asked, entry.name) for entry in fields(Asked)}
     if asked.projwin:
         west, north, east, south = asked.projwin
         values |= {"bounds": (west, south, east, north), "projwin": None}
+    if asked.keep_print_size:
+        values["dpi"] = "scale"
     if asked.cutline is not None:
         from srcli.imaging.rasters.cutline import read_polygons
 
@@ -408,7 +430,7 @@ def _choose_format(asked: Asked) -> dict[str, Any]:
     """Return the format, ``auto`` or a key of ``FORMATS``, and whether it is a COG."""
     word = asked.format.lower().lstrip(".")
     is_cog = asked.cog or word == "cog"
-    if word in _GDAL_FORMATS:
+    if word in _GDAL_FORMATS or (asked.bilevel and word == "auto"):
         word = "tif"
     if word == "auto":
         return {"format": word, "cog": is_cog}
@@ -418,6 +440,8 @@ def _choose_format(asked: Asked) -> dict[str, Any]:
         raise UsageError(
             f"--format {word}{hint}: give auto or one of {', '.join(FORMATS)}"
         )
+    if asked.bilevel and name != "tif":
+        raise UsageError(f"--bilevel writes TIFFs; drop --format {word}")
     return {"format": name, "cog": is_cog}
 
 

@@ -107,8 +107,13 @@ class PhotographJob:
         }
 
     @property
-    def engine_key(self) -> tuple[str, int, int]:
-        """Model, scale and bits of the next pass; jobs of the same key can share a batch."""
+    def engine_key(self) -> tuple[str, int, int] | None:
+        """Model, scale and bits of the next pass; jobs of the same key can share a batch.
+
+        None for a photograph that only shrinks.
+        """
+        if not self.passes:
+            return None
         return *self.passes[0], self.prepared.pixels.dtype.itemsize * 8
 
 
@@ -127,6 +132,8 @@ class PhotographUpscaler:
         """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
         pool = self.pools(model, scale)
+        for note in pool.network.notes:
+            self.reporter.note(note)
         return pool.engine(bits), pool.tiling(options.tile, options.overlap)
 
     def prepare(self, photograph: Photograph) -> PreparedPhotograph:
@@ -164,8 +171,9 @@ class PhotographUpscaler:
         for opened, future in reading:
             with self.reporter.guard(opened.item):
                 job = future.result()
-                # an error here fails this picture alone
-                self.engine_for(*job.engine_key)
+                if job.engine_key:
+                    # an error here fails this picture alone
+                    self.engine_for(*job.engine_key)
                 yield job
 
     def load(self, opened: Opened, folder: Path | None = None) -> PhotographJob:
@@ -204,6 +212,13 @@ class PhotographUpscaler:
         """Run the passes of jobs, and yield each job after its last."""
         # jobs in a row with one model, scale and depth share an engine, and batches
         for key, group in groupby(jobs, key=lambda job: job.engine_key):
+            if key is None:
+                for small in group:
+                    with self.reporter.guard(small.item):
+                        small.item.make_folder()
+                        small.enlarged = small.prepared.pixels
+                        yield small
+                continue
             engine, tiling = self.engine_for(*key)
             unfinished = []
             image_jobs = self._image_jobs(group, tiling)
@@ -269,6 +284,8 @@ class PhotographUpscaler:
         passes = list(self._passes(picture, model))
         size = None
         tiles = 0
+        if not passes:
+            return tiles, self._shrink(frames, self.options.final_size(picture.size))
         enlarged = iter(frames)
         for number, (_, engine, grid) in enumerate(passes, 1):
             tiles += grid.count * picture.frames
@@ -277,6 +294,14 @@ class PhotographUpscaler:
             enlarged = self._run_pass(enlarged, engine, grid, size, str(picture.path))
         self.reporter.grow(tiles, picture.path)
         return tiles, enlarged
+
+    def _shrink(
+        self, frames: Iterable[tuple[T, Photograph]], size: Size
+    ) -> Iterator[tuple[T, Photograph]]:
+        """Make frames smaller, each with its timing, by a plain filter."""
+        for timing, photograph in frames:
+            prepared = self.prepare(photograph)
+            yield timing, prepared.finish(prepared.pixels, size)
 
     @contextmanager
     def keep_parts(
@@ -408,7 +433,12 @@ def writing_options(item: Item, picture: Picture, options: Settled) -> dict[str,
     check_unchanged(item.source, picture.input_id)
     attributes = item.attributes(dates=options.keep_dates)
     quality = choose_quality(item, picture, options)
-    return {"fmt": item.format, "quality": quality, "attributes": attributes}
+    return {
+        "fmt": item.format,
+        "quality": quality,
+        "attributes": attributes,
+        "bilevel": options.bilevel,
+    }
 
 
 def choose_metadata(

@@ -70,7 +70,8 @@ class PreparedPhotograph:
             enlarged = self._to_values(enlarged, scale, folder)
         alpha = self.alpha
         if alpha is not None:
-            alpha = enlarge_alpha(alpha, scale, self.wrap, folder)
+            if scale > 1:
+                alpha = enlarge_alpha(alpha, scale, self.wrap, folder)
             alpha = shrink(alpha, size, self.wrap, folder)
         if self.unseen is not None and self.hidden is not None:
             enlarged = self._with_hidden(enlarged, self.unseen, self.hidden, folder)

@@ -6,12 +6,13 @@ import math
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from srcli.claims import Claims
 from srcli.errors import (
     DefectError,
     ExitCode,
@@ -22,6 +23,7 @@ from srcli.errors import (
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.files.formats import FORMATS, FRAME_TABLE_SUFFIX
+from srcli.imaging.files.provenance import SHRUNK
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports import Progress, Task
 from srcli.quantities import format_bytes
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.remote import RemoteFolder
 
-State = Literal["done", "copied", "skipped", "failed", "left out"]
+State = Literal["done", "copied", "skipped", "made by another", "failed", "left out"]
 Facts = dict[str, Any]
 """What a maker says of an output: fields of its ``FileReport``."""
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
@@ -53,6 +55,8 @@ class Item:
     """Format of the output, a key of ``FORMATS``."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
+    before: tuple[int, int] | None = None
+    """The output's ``file_state`` when it was judged to be due."""
     asset: StacAsset | None = None
     """What a STAC item says of the input, where one has led to it."""
 
@@ -211,6 +215,10 @@ class Reporter(Task):
     """Time that a dry run says the work takes; None where that is not known."""
     at_once: int = 1
     """Files that are worked on at the same time."""
+    claims: Claims = field(default_factory=Claims)
+    """Outputs that this process makes, and no other one."""
+    elsewhere: list[Item] = field(default_factory=list)
+    """Items whose outputs another process was making when their turn came."""
     former: History = field(default_factory=history)
     """What workers of the same run that crashed have left."""
 
@@ -220,6 +228,8 @@ class Reporter(Task):
     def __post_init__(self) -> None:
         self._task = Task()
         self._expected = 0
+        self._to_enlarge = 0
+        """Files that have tiles, which networks enlarge."""
         self._noted: set[str] = set()
         self._earlier: set[Path] = set()
         self._weights: dict[Path | None, float] = {}
@@ -241,6 +251,11 @@ class Reporter(Task):
     def leaves_alone(self, item: Item) -> bool:
         """Return True for an input that a former worker of the run has reported."""
         return item.source in self._earlier
+
+    def comes_back_to(self, items: Sequence[Item]) -> bool:
+        """Return True where the next look at folders finds items again; here there is none."""
+        del items
+        return False
 
     @property
     def seconds(self) -> float:
@@ -284,8 +299,8 @@ class Reporter(Task):
         mean = sum(sizes.values()) / max(len(sizes), 1)
         self._weights = {path: size / mean for path, size in sizes.items()}
         self._begun_sources.clear()
-        self._before = self.counts["done"]
-        self._expected = files + self.counts["failed"] + self._before
+        self._expected = files + self.counts["failed"] + self.counts["done"]
+        self._to_enlarge = files
         self._expected_pages = 0
         self._begun = 0.0
         self._tiles = 0.0
@@ -335,8 +350,7 @@ class Reporter(Task):
     def extend(self, amount: float) -> None:
         """Add work on pictures that have begun, such as writing a file, counted in tiles."""
         self._tiles += amount
-        files = self._expected + self._expected_pages
-        files -= self.counts["failed"] + self._before
+        files = self._to_enlarge + self._expected_pages
         total = self._tiles
         if 0 < self._begun < files:
             total *= files / self._begun
@@ -375,6 +389,7 @@ class Reporter(Task):
         report = FileReport(item.source, item.target, state, seconds=seconds, **values)
         for warning in report.warnings:
             self.progress.warn(f"{report.source}: {warning}")
+        self.claims.release(item.target)
         self.record(report)
 
     def record(self, report: FileReport) -> None:
@@ -393,6 +408,8 @@ class Reporter(Task):
     def _count(self, report: FileReport) -> None:
         self.files.append(report)
         self.counts[report.state] += 1
+        if report.state != "done" or report.model == SHRUNK:
+            self._to_enlarge -= 1
         if report.state == "done" and report.size:
             self.megapixels += report.frames * math.prod(report.size) / 1e6
         self.on_file(report)

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
+from srcli.claims import remove_dead, wait_for_one
 from srcli.errors import ExitCode, UsageError
 from srcli.files import (
     NEW_FILE,
@@ -27,6 +28,7 @@ from srcli.files import (
     write_whole,
 )
 from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.files.provenance import SHRUNK
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
@@ -155,6 +157,8 @@ def upscale_due(
                 _keep_speed(options, reporter)
     finally:
         reporter.close()
+        reporter.claims.release_all()
+        remove_dead({item.target.parent for item in (*items, *finished)})
 
 
 def _speeds() -> dict[str, float]:
@@ -217,28 +221,41 @@ def _upscale(
     pools: Pools,
 ) -> None:
     """Upscale items, here or by an executor; ``folder`` is the output folder, None for a file."""
-    pool = pools(options.model, options.scale)
     find_weights(options.model, options.scale)
-    if not options.auto:  # else each picture chooses a model, which is loaded then
-        # before the folder is made: a wrong name or file leaves none behind
-        for note in pool.network.notes:
-            reporter.progress.message(note)
-        if options.model not in MODELS:
-            from srcli.inference.trial import find_faults
+    # else the first picture that does not only shrink loads it
+    if not (options.bounds_sizes and _needs_no_torch(options)):
+        pool = pools(options.model, options.scale)
+        if executor is None:
+            reporter.progress.detail(*pool.details)
+        if not options.auto:  # else each picture chooses a model, which is loaded then
+            # before the folder is made: a wrong name or file leaves none behind
+            for note in pool.network.notes:
+                reporter.note(note)
+            if options.model not in MODELS:
+                from srcli.inference.trial import find_faults
 
-            for fault in find_faults(pool.network):
-                reporter.progress.warn(f"{options.model}: {fault}")
+                for fault in find_faults(pool.network):
+                    reporter.progress.warn(f"{options.model}: {fault}")
     items[0].make_folder(folder)
     reporter.open(len(items), _pixel_counts(items))
-    if executor is not None:
-        from srcli.pipelines.upscale.workers import upscale_by_workers
+    while items:
+        if executor is not None:
+            from srcli.pipelines.upscale.workers import upscale_by_workers
 
-        upscale_by_workers(items, options, reporter, executor)
-        return
-    reporter.progress.detail(*pool.details)
-    photographs = PhotographUpscaler(pools, options, reporter)
-    for group in _isolate_suspects(items, reporter.former.suspects):
-        upscale_items(group, photographs)
+            upscale_by_workers(items, options, reporter, executor)
+        else:
+            photographs = PhotographUpscaler(pools, options, reporter)
+            for group in _isolate_suspects(items, reporter.former.suspects):
+                upscale_items(group, photographs)
+        items = reporter.elsewhere
+        reporter.elsewhere = []
+        if not items or reporter.comes_back_to(items):
+            return
+        reporter.note(
+            "another srx is making what is left; this one waits, and takes over what the "
+            "other does not finish"
+        )
+        wait_for_one([item.target for item in items])
 
 
 def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
@@ -266,14 +283,19 @@ def _isolate_suspects(
     yield [item for item in items if str(item.source) not in suspects]
 
 
+def _needs_no_torch(options: Settled) -> bool:
+    """Tell if model, device and precision are known to fit without torch and the network."""
+    engine = options.engine
+    is_plain = engine.precision != "fp16" and engine.device in ("auto", "cpu")
+    return is_plain and options.model in MODELS
+
+
 def report_estimates(
     items: Sequence[Item], options: Settled, reporter: Reporter
 ) -> None:
     """Report size, disk and losses of each output by the header of its input."""
     find_weights(options.model, options.scale)
-    needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
-    if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
-        # only torch and the network can check these; else torch is not imported
+    if not _needs_no_torch(options):
         _ = pools_of_run(options.engine)(options.model, options.scale).network
     for item in items:
         with reporter.guard(item):
@@ -374,6 +396,8 @@ def _foresee_model(
     take long.
     """
     picture = opened.picture
+    if options.only_shrinks(picture.size):
+        return SHRUNK, ""
     if opened.kind.has_frames:
         from srcli.pipelines.upscale.videos import choose_video_model
 
@@ -403,6 +427,12 @@ class WatchReporter(Reporter):
             if state := file_state(source):
                 self._tried[source] = state
         self._earlier.clear()
+
+    def comes_back_to(self, items: Sequence[Item]) -> bool:
+        """Let the next look find items that another process is making now."""
+        for item in items:
+            self._tried.pop(item.source, None)
+        return True
 
     @property
     def exit_code(self) -> ExitCode:

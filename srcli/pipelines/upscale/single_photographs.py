@@ -125,6 +125,9 @@ def _enlarge_by_rows(
     """Run all passes of a photograph, whose rows are stored, as one picture for each pass."""
     part_count = 0
     for number in count():
+        if job.engine_key is None:
+            job.enlarged = job.prepared.pixels
+            return
         engine, tiling = photographs.engine_for(*job.engine_key)
         pixels = job.prepared.pixels
         height, width, channels = pixels.shape
@@ -280,7 +283,8 @@ def upscale_animation(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     picture = opened.picture
     options = photographs.options
     size, unwritable = check_output(item, picture, options)
-    metadata, lost = choose_metadata(item, picture, options, options.model, size)
+    model = options.usual_model(picture.size)
+    metadata, lost = choose_metadata(item, picture, options, model, size)
     height, width = size
     stored = StoredRows(item.target)
     with photographs.keep_parts(item, stored, picture):
@@ -309,6 +313,7 @@ def upscale_animation(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         del rows  # a file that is mapped cannot be removed on every system
         stored.remove()
     return {
+        "model": model,
         "tiles": tiles,
         "size": size,
         "frames": picture.frames,

@@ -197,10 +197,10 @@ def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
 
     join = partial(write_silent_video, encoding=encoding)
     output = _Output.of_segments(item, encoding, join)
-    tiles, _ = _make_frames(
-        item, picture, options.model, photographs, frames_from, output
-    )
+    model = options.usual_model(picture.size)
+    tiles, _ = _make_frames(item, picture, model, photographs, frames_from, output)
     return {
+        "model": model,
         "tiles": tiles,
         "size": size,
         "frames": picture.frames,

@@ -22,7 +22,7 @@ from srcli.inference.engines import pools_of_run
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.kinds import Kind, Opened
 from srcli.pipelines.upscale.looking import raster_size
-from srcli.pipelines.upscale.makers import upscale_items
+from srcli.pipelines.upscale.makers import claim, upscale_items
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.rasters import (
     LARGE_OUTPUT,
@@ -87,6 +87,7 @@ def upscale_by_workers(
         for report in outcome.result["files"]:
             reporter.record(report)
         large += outcome.result["large"]
+        reporter.elsewhere += outcome.result["elsewhere"]
 
     def run_steps(steps: Sequence[RasterStep]) -> Sequence[RasterCalibration | None]:
         calibrations = []
@@ -107,7 +108,9 @@ def upscale_by_workers(
         maker = partial(
             upscale_one_raster, item, options, reporter, run_steps, slot_count
         )
-        reporter.make(item, maker)
+        with reporter.guard(item):
+            if claim(item, options, reporter):
+                reporter.make(item, maker)
 
 
 def _split_items(
@@ -151,8 +154,9 @@ def upscale_share(
 ) -> JsonDict:
     """Upscale some inputs in a worker.
 
-    Return ``files``, the reports of all that were done or failed, and ``large``, the
-    rasters that are left for all workers; values are objects, not JSON.
+    Return ``files``, the reports of all that were done or failed, ``large``, the rasters
+    that are left for all workers, and ``elsewhere``, what other runs are making; values
+    are objects, not JSON.
     """
     options = share.options
     reporter = Reporter(progress, options=options)
@@ -173,8 +177,12 @@ def upscale_share(
 
     with _open_pools(options, slot) as pools:
         photographs = PhotographUpscaler(pools, options, reporter, processes)
-        upscale_items(share.items, photographs, leaves)
-    return {"files": reporter.files, "large": large}
+        try:
+            upscale_items(share.items, photographs, leaves)
+        finally:
+            reporter.claims.release_all()
+    others = reporter.elsewhere
+    return {"files": reporter.files, "large": large, "elsewhere": others}
 
 
 @contextmanager

@@ -34,6 +34,7 @@ CHECKSUMS = """
 --rate 30000/1001                        | 7d2694a5 | 7d2694a5 | 821ff752
 --pages 2                                | a51328f0 | a51328f0 | a7a62123
 --dpi scale                              | 7da7be38 | 7da7be38 | d04a746f
+--bilevel                                | 153fdcef | 153fdcef | 2de60ada
 --dpi 300                                | 6f806a03 | 6f806a03 | 88bf6ba0
 --tta                                    | 540c8b07 | 540c8b07 | dfff9b8b
 --back-project                           | d2d1b107 | d2d1b107 | 9df5a695
@@ -81,10 +82,12 @@ EXAMPLES = {
     "cutline": "CUTLINE",
 }
 """Values of options that no range or list of choices gives."""
-NEED_OTHERS = {"only_smaller", "scale", "long_edge", "projwin", *SHARED_OPTIONS}
+NEED_OTHERS = {
+    "only_smaller", "scale", "long_edge", "projwin", "keep_print_size", *SHARED_OPTIONS
+}  # fmt: skip
 """Options that become another one, or stand elsewhere."""
 OF_NO_PIXELS = """
-scale long_edge only_smaller output recursive exclude format suffix watch overwrite
+scale long_edge only_smaller keep_print_size output recursive exclude format suffix watch overwrite
 disk_check keep_dates strip_metadata strip_provenance projwin overviews stac resume
 allow_remote tile overlap batch workers read_timeout device executor precision background
 dry_run report verbose quiet

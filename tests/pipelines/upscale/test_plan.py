@@ -154,7 +154,7 @@ def test_pictures_that_cannot_be_read_are_told_of(tree, tmp_path):
     assert len(plan.notes) == 1
     assert plan.notes[0] == "files that srx does not read: 2 .psd, 1 .dng"
     (tmp_path / "in/a.png").unlink()
-    with pytest.raises(UsageError, match=r"no pictures found"):
+    with pytest.raises(UsageError, match=r"no pictures in"):
         Plan(tmp_path, recursive=True)
 
 
