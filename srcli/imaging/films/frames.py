@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,7 +35,9 @@ from srcli.imaging.files.formats import (
 from srcli.imaging.files.provenance import input_id
 from srcli.imaging.files.stored_parts import StoredParts
 from srcli.imaging.films.clock import Pace, pace_of
-from srcli.imaging.films.reading import SAMPLES, TimedFrame, Timing
+from srcli.imaging.films.reading import HDR, SAMPLES, TimedFrame, Timing, Video
+from srcli.imaging.metadata.colour_spaces import RGB_FULL_RANGE
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.pillow import to_srgb
 from srcli.imaging.photographs.reading import (
@@ -44,9 +46,6 @@ from srcli.imaging.photographs.reading import (
     read_photograph_header,
 )
 from srcli.imaging.photographs.writing import new_file, put_on_white, write_photograph
-
-if TYPE_CHECKING:
-    from srcli.imaging.metadata.embedded import Metadata
 
 _TABLE_HEAD = "# timecode format v2"
 _NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>[0-9]+)", re.DOTALL)
@@ -57,6 +56,14 @@ _EXACT_MILLISECONDS = 0.01
 _USUAL_RATE = Fraction(25)
 _MOST_TOLD = 5
 """Gaps, and files of other names, that a line names."""
+
+
+def hdr_colours(video: Video) -> ColourSpace | None:
+    """Return the colours of RGB frames of HDR, which have no profile; None for other films."""
+    transfer = int(video.first.color_trc)
+    if transfer not in HDR:
+        return None
+    return ColourSpace(None, bytes([video.primaries, transfer]) + RGB_FULL_RANGE)
 
 
 def frame_file(table: Path, fmt: str, number: int) -> Path:

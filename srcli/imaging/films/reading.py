@@ -23,8 +23,7 @@ from srcli.files import open_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
 from srcli.imaging.films.clock import Clock, Pace, pace_of, stated_rates
-from srcli.imaging.metadata.colour_spaces import RGB_FULL_RANGE
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, Size
@@ -75,7 +74,7 @@ FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000
 """Flags of libswscale: bicubic interpolation of colours at full resolution, exact rounding."""
-_HDR = {16: "PQ", 18: "HLG"}
+HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics by their numbers."""
 _HDR_DATA = frozenset(
     """
@@ -413,14 +412,6 @@ class Video:
         )
         return rgb.to_ndarray()
 
-    @property
-    def hdr_colours(self) -> ColourSpace | None:
-        """Colours of RGB frames of HDR, which have no profile; None for other films."""
-        transfer = int(self.first.color_trc)
-        if transfer not in _HDR:
-            return None
-        return ColourSpace(None, bytes([self.primaries, transfer]) + RGB_FULL_RANGE)
-
     def damages(self) -> Iterator[str]:
         """Yield what was wrong with the frames that were read, in words for the user."""
         if self.damaged:
@@ -433,7 +424,7 @@ class Video:
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""
         frame = self.first
-        if hdr := _HDR.get(int(frame.color_trc)):
+        if hdr := HDR.get(int(frame.color_trc)):
             beside = _HDR_DATA & _side_data_of(frame).keys()
             lost = ", but for data on mastering and dynamics" if beside else ""
             yield f"HDR ({hdr}) is kept{lost}"

@@ -22,6 +22,7 @@ from srcli.imaging.films.frames import (
     StoredFrames,
     find_frames,
     frame_file,
+    hdr_colours,
     read_frame,
     sample_frames,
     schedule_of,
@@ -223,7 +224,7 @@ def upscale_to_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     if not options.overwrite:
         frames.check_names(count)
     with open_video(item.source) as video:
-        stored = replace(picture.metadata, colours=video.hdr_colours)
+        stored = replace(picture.metadata, colours=hdr_colours(video))
         picture = replace(picture, metadata=stored)
         metadata, lost = choose_metadata(item, picture, options, model, size)
         time_base = video.stream.time_base or Fraction(1)
