@@ -86,6 +86,8 @@ class Claims:
 
         True, too, where no claim can be made: writing the output gives the reason.
         """
+        if target in self._held:
+            return True
         path = hidden_name(target, _TAIL)
         new_folders = [folder for folder in path.parents if not folder.exists()]
         while True:
@@ -93,6 +95,8 @@ class Claims:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 stream = path.open("x+b", buffering=0)
             except FileExistsError:
+                if not path.parent.is_dir():  # a file is in the way of the folder
+                    return True
                 if not remove_if_dead(path):
                     return False
                 continue

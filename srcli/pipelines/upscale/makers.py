@@ -123,6 +123,8 @@ def _open_stills(
                 continue
             elif opened.kind is Kind.COPY:
                 report_copy(opened, reporter, overwrite=options.overwrite)
+                # the copy may have another name than the claim
+                reporter.claims.release(item.target)
             else:
                 yield opened
 
