@@ -66,7 +66,7 @@ def test_links_are_never_written_through(tmp_path, monkeypatch):
     victim.write_bytes(b"precious")
     tokens = iter([bytes(8), b"1" * 8])
     monkeypatch.setattr("os.urandom", lambda count: next(tokens))
-    (tmp_path / f".srx-{files._machine()}-{'0' * 16}.part").symlink_to(victim)
+    (tmp_path / f".srx-{files.machine_id()}-{'0' * 16}.part").symlink_to(victim)
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / "a.json", b"new")
     assert victim.read_bytes() == b"precious"

@@ -200,6 +200,7 @@ def test_pages_become_black_and_white_by_half_of_the_gray_result(srx, astronaut)
     with tifffile.TiffFile("out/scan.tif") as file:
         assert len(file.pages) == 3
         for page in file.pages:
+            assert isinstance(page, tifffile.TiffPage)
             assert (page.compression, page.bitspersample) == (4, 1)
             assert page.tags["XResolution"].value == (600, 1)
     with Image.open("gray/scan.tif") as grays, Image.open("out/scan.tif") as pages:
@@ -210,8 +211,8 @@ def test_pages_become_black_and_white_by_half_of_the_gray_result(srx, astronaut)
             shares = np.asarray(grays.convert("RGB")) @ np.array([0.299, 0.587, 0.114])
             np.testing.assert_array_equal(np.asarray(pages), shares >= 127.5)
     assert read_pixels("out/clear.tif").all()
-    white = tifffile.imread("gray/deep.tif") >= 32768
-    np.testing.assert_array_equal(read_pixels("out/deep.tif") > 0, white)
+    is_white = tifffile.imread("gray/deep.tif") >= 32768
+    np.testing.assert_array_equal(read_pixels("out/deep.tif") > 0, is_white)
     assert (
         "3 skipped" in srx(f"upscale {inputs} out {SMALL} --bilevel", "--dpi scale").out
     )

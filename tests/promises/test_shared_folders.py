@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 
 from srcli import claims
-from srcli.files import hidden_name
+from srcli.files import hidden_name, machine_id
 from srcli.pipelines.upscale import run as upscale_run
 from tests.fixtures.files import json_lines, names_in, wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS
@@ -118,6 +119,7 @@ def test_a_killed_process_leaves_its_work_to_the_others(srx, pictures):
     victim = subprocess.Popen(
         [sys.executable, "-c", HOLDER, target], stdout=subprocess.PIPE
     )
+    assert victim.stdout
     victim.stdout.readline()
     assert json.loads(claim_of(target).read_bytes())["process"] == victim.pid
     run = start(SHRINK)
@@ -186,7 +188,7 @@ def test_another_machine_is_dead_once_it_renews_nothing(age, is_dead):
 
 def test_without_locks_a_claim_is_that_of_a_process_that_runs(monkeypatch):
     monkeypatch.setattr(claims, "lock_stream", lambda path, stream: None)
-    here = {"host": claims.platform.node(), "machine": claims.machine_id()}
+    here = {"host": platform.node(), "machine": machine_id()}
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     assert not claims.remove_if_dead(foreign_claim(1000, **here, process=os.getpid()))

@@ -236,6 +236,8 @@ def test_fine_tuning_begins_with_all_that_its_weights_hold(name, scale):
     recipe = RECIPES[name]
     network = first_network(recipe, scale=scale, seed=0)
     notes = Notes()
-    load_initial_weights(network, initial_weights(recipe, scale), notes)
+    file = initial_weights(recipe, scale)
+    assert file
+    load_initial_weights(network, file, notes)
     count = len(network.state_dict())
     assert f"{count} of {count} tensors" in str(notes.messages)
