@@ -29,7 +29,7 @@ Examples:
   srx bench -m g-idrn --precision fp32 --precision bf16 --threads 2
   srx bench -m g-idrn -m rrlfn --compare plain
   srx bench -m g-idrn -m imdn --published               printed figures, too
-  srx bench --faithful -m quick-photo -s 2              stairs, casts, dots, patterns
+  srx bench --faithful -m quick-photo -s 2              stairs, casts, dots
 
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
 something did.

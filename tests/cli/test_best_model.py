@@ -60,7 +60,8 @@ def test_best_takes_the_large_network_with_the_colours_of_the_input(upscaled, ph
     repeated = pixels.repeat(4, axis=0).repeat(4, axis=1)
     inside = (pixels.min(axis=2) > 16) & (pixels.max(axis=2) < 240)
     difference = np.abs(enlarged - repeated).max(axis=2)
-    assert difference[inside.repeat(4, axis=0).repeat(4, axis=1)].max() <= 1
+    # one more where what bytes clip nearby counts
+    assert difference[inside.repeat(4, axis=0).repeat(4, axis=1)].max() <= 2
     in_python = np.asarray(srcli.upscale(photo, "best"))
     np.testing.assert_array_equal(in_python, enlarged)
 
@@ -90,7 +91,7 @@ def test_best_and_auto_make_again_what_the_other_has_made(upscaled, photo):
     assert "made again: it was made by g-idrn" in upscaled(photo, "-m best")[1]
     assert "1 skipped" in upscaled(photo, "-m best")[1]
     assert "other options" in upscaled(photo, "-m best --strength 0.5")[1]
-    assert "made with realesrgan-x4plus" in upscaled(photo, "-m auto")[1]
+    assert "made by realesrgan-x4plus" in upscaled(photo, "-m auto")[1]
 
 
 @pytest.mark.usefixtures("package")

@@ -232,7 +232,7 @@ def test_frames_that_are_no_film_are_refused_with_a_line(srx):
     Path("in/1.png").rename("in/b1.png")
     assert "in: holds frames of several names" in refusal("in", "--rate 24")
     gray_pictures("other", [1], ["cover.png"])
-    assert "other: holds no numbered frames" in refusal("other", "--rate 24")
+    assert "other: is a folder without numbered frames" in refusal("other", "--rate 24")
     told = srx("upscale in out/ --rate 24", SMALL, code=2).err
     assert "--rate is that of a film made from" in told
 

@@ -251,8 +251,8 @@ def find_frames(folder: Path) -> FrameFolder:
         sequence[number] = file
     if not sequences:
         raise PictureError(
-            f"{folder}: holds no numbered frames, such as 000001.png, to become a film; a "
-            "folder of other pictures needs a folder as output"
+            f"{folder}: is a folder without numbered frames, such as 000001.png, to become a "
+            "film; one of other pictures needs a folder as output"
         )
     if len(sequences) > 1:
         names = [next(iter(frames.values())).name for frames in sequences.values()]

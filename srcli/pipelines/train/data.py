@@ -44,9 +44,12 @@ from srcli.errors import (
 from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.pairs import read_pair
 from srcli.evaluation.sets import find_set
+from srcli.inference.corrections import choose_corrections
+from srcli.inference.device import EngineOptions
 from srcli.layers.colour import as_rgb_network
 from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
+from srcli.models import entry_of
 from srcli.ports import Progress
 from srcli.quantities import format_bytes
 from srcli.report.table import plural
@@ -361,6 +364,8 @@ def enlarge(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
             device=numerics.device,
             half=numerics.autocast,
             layout=numerics.layout,
+            # as the evaluation, and those who use the weights
+            corrections=choose_corrections(EngineOptions(), entry_of("", network)),
         )
     except InferenceError:  # the loop tells of it by loss and weights
         height, width = (network.scale * side for side in lr.shape[:2])

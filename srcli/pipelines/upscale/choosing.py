@@ -283,7 +283,10 @@ def is_noisy(values: Floats) -> bool:
     coarse = look_at_noise(_halved(values))
     if fine is None or coarse is None:
         return False
-    is_white = coarse.level < _WHITE_FALL * fine.level
+    # in small pictures forms hide its fall, but then forms are what is left of them
+    is_white = (
+        coarse.level < _WHITE_FALL * fine.level or coarse.fineness < fine.fineness / 2
+    )
     if is_white and fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS:
         return True
     if max(fine.tint, coarse.tint) >= _GRAIN_TINT:

@@ -433,12 +433,10 @@ def writing_options(item: Item, picture: Picture, options: Settled) -> dict[str,
     check_unchanged(item.source, picture.input_id)
     attributes = item.attributes(dates=options.keep_dates)
     quality = choose_quality(item, picture, options)
-    return {
-        "fmt": item.format,
-        "quality": quality,
-        "attributes": attributes,
-        "bilevel": options.bilevel,
-    }
+    settings = {"fmt": item.format, "quality": quality, "attributes": attributes}
+    if options.bilevel:  # of TIFFs alone: no animation knows it
+        settings["bilevel"] = True
+    return settings
 
 
 def choose_metadata(
