@@ -35,6 +35,9 @@ AREA_ROUNDS = 8
 0.1 % of the deviation."""
 COLOUR_RADIUS = 3
 """Radius of the means whose colours ``held_colours`` keeps, in LR pixels."""
+FRAME = 1
+"""Outermost LR pixels whose error does not count: convolutions that pad with zeros make them
+darker, and the colours of the whole border would be moved by it."""
 OVERSHOOT_FLOOR = 32 / 255
 """Added to the span of LR pixels whose share ``limit_overshoot`` allows: crests of fine
 detail lie between LR's pixels, on nearly flat ground too."""
@@ -128,6 +131,9 @@ def held_colours(sr_image: Tensor, lr_image: Tensor) -> Tensor:
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
     error = lr_image - F.avg_pool2d(sr_image, scale)
+    if min(error.shape[2:]) > 4 * FRAME:
+        inner = error[:, :, FRAME:-FRAME, FRAME:-FRAME]
+        error = F.pad(inner, [FRAME] * 4, mode="replicate")
     for axis in (2, 3, 2, 3):  # two boxes are a smooth kernel
         neighbours = _neighbours(error, axis, COLOUR_RADIUS)
         error = reduce(torch.add, neighbours) / len(neighbours)

@@ -32,7 +32,7 @@ from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.pairs import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
-from srcli.inference.corrections import COLOUR_RADIUS, OVERSHOOT_FLOOR
+from srcli.inference.corrections import COLOUR_RADIUS, FRAME, OVERSHOOT_FLOOR
 from srcli.inference.engines import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.global_pools import StretchedMap, modules_of
@@ -69,6 +69,8 @@ class ExportedForm(nn.Module):
     by operations that every format has.
     """
 
+    middle: Tensor
+
     def __init__(self, network: Network, entry: NetworkEntry | None = None) -> None:
         super().__init__()
         deployed = network.deploy()
@@ -76,6 +78,8 @@ class ExportedForm(nn.Module):
         self.network = as_rgb_network(deployed)
         self.scale = network.scale
         self.holds_colours = entry is not None and entry.holds_colours
+        self.register_buffer("middle", torch.zeros(3, 1, 2 * FRAME + 1, 2 * FRAME + 1))
+        self.middle[:, :, FRAME, FRAME] = 1
         self.overshoot = 0.0
         if entry is not None:
             self.overshoot = entry.overshoot
@@ -92,6 +96,9 @@ class ExportedForm(nn.Module):
         if self.holds_colours:
             out = out.clamp(0.0, 1.0)
             error = x - F.avg_pool2d(out, self.scale)
+            # a crop, as an operation that ncnn has for any size
+            error = F.conv2d(error, self.middle, groups=3)
+            error = F.pad(error, [FRAME] * 4, mode="replicate")
             for _ in range(2):
                 around = F.pad(error, [COLOUR_RADIUS] * 4, mode="replicate")
                 error = F.avg_pool2d(around, 2 * COLOUR_RADIUS + 1, stride=1)
