@@ -40,7 +40,7 @@ MOST_TOKENS = {
     "pipelines/evaluate/": 6_900,
     "data/": 10_550,
     "metrics/": 4_220,
-    "inference/": 22_500,
+    "inference/": 22_550,
     "models/": 31_850,
     "layers/": 12_950,
     "training/": 10_250,
