@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -155,14 +154,6 @@ class EnginePool:
             network = mixed(network, strength)
         return network
 
-    @property
-    def _entry(self) -> NetworkEntry | None:
-        """What the table says of the network, and of mixed weights (``make_crisper``)."""
-        entry = entry_of(self.model, self.network)
-        if entry is not None and self.options.strength and self.model == PHOTO_MODEL:
-            return replace(entry, holds_colours=True)
-        return entry
-
     def engine(self, bits: int) -> TorchEngine:
         """Engine for pictures of this depth."""
         half = half_type(self._device, self.options.precision, bits=bits)
@@ -173,7 +164,10 @@ class EnginePool:
             if self.options.plain:
                 network = copy.deepcopy(network)
             self._engines[half] = make_engine(
-                network, self.options, bits=bits, entry=self._entry
+                network,
+                self.options,
+                bits=bits,
+                entry=entry_of(self.model, self.network),
             )
         return self._engines[half]
 

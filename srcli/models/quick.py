@@ -125,7 +125,6 @@ class Quick(TrainedWithBranches):
                 kernels[:, 1 - down, 1 - right] -= 1 / len(CORNERS)
         self._damp_body(deep_gain)
 
-    @torch.no_grad()
     def _damp_body(self, deep_gain: float) -> None:
         last = self.body[-1]
         assert isinstance(last, ReparameterisedConv)
