@@ -17,6 +17,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from srcli.cli.main import run
+from srcli.recipes.plugins import NAMED_CODE
 from tests.fixtures.commands import words_of
 from tests.fixtures.files import names_in
 
@@ -92,9 +93,10 @@ def _caches(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, _caches):
-    """Keep what other runs have measured out of tests, and tests out of the user's cache."""
+def _own_state(monkeypatch, _caches):
+    """Keep what other runs have measured and named out of tests, and tests out of the user's cache."""
     monkeypatch.setenv("SRX_CACHE", next(_caches))
+    monkeypatch.setenv(NAMED_CODE, "")
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from PIL import Image
 
 from srcli.pipelines.ablate import run as runs
 from srcli.recipes.ablations import ABLATIONS
-from srcli.recipes.plugins import NAMED_CODE
 
 MINE = """
 [[ablation]]
@@ -350,7 +349,6 @@ def test_own_blocks_and_networks_stand_beside_ours_and_a_broken_one_stops_none(
     srx, pictures, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv(NAMED_CODE, "")
     Path("own.toml").write_text(OWN)
     Path("mine.py").write_text(CODE)
     command = command_of(Path("own.toml"), pictures)

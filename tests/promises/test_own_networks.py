@@ -45,7 +45,6 @@ class Net(nn.Module):
 @pytest.fixture(autouse=True)
 def work(tmp_path, monkeypatch, astronaut):
     """A folder with mynet.py, photographs and one of them alone; nothing is named yet."""
-    monkeypatch.setenv(NAMED_CODE, "")
     monkeypatch.setattr(sys, "path", [*sys.path])
     shutil.copy(EXAMPLE, "mynet.py")
     Path("photos").mkdir()
