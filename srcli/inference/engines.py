@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import EngineOptions, choose_device, half_type, network_half
 from srcli.inference.stream import array_job, run_one
-from srcli.inference.tiling import Tiling
+from srcli.inference.tiling import Tiling, choose_tiling
 from srcli.models import entry_of
 from srcli.models.loading import load_model, make_crisper, mixed
 from srcli.models.weights import (
@@ -29,35 +29,6 @@ if TYPE_CHECKING:
     from srcli.inference.raster_engine import RasterEngine
     from srcli.layers.network import Network
     from srcli.models import NetworkEntry
-
-WHOLE_TILE = 1 << 20
-"""Tile edge of networks whose pictures are not cut: longer than any picture."""
-
-
-def choose_tiling(
-    model: str, network: Network, tile: int | None = None, overlap: int | None = None
-) -> Tiling:
-    """Return the tiling of a model or weights file: its own, or what the user asked for."""
-    entry = entry_of(model, network)
-    default_tile, default_overlap = network.tiling
-    whole_pixels = 0
-    if entry:
-        default_tile = entry.tile
-        default_overlap = entry.overlap
-        if tile is None:
-            whole_pixels = entry.whole
-    if not network.tiles:
-        default_tile = WHOLE_TILE
-    tile = tile or default_tile
-    if overlap is None:
-        overlap = min(default_overlap, (tile - 1) // 2)
-    return Tiling(
-        tile=tile,
-        overlap=overlap,
-        edge=network.edge,
-        step=network.tile_step,
-        whole=whole_pixels,
-    )
 
 
 def make_engine(
