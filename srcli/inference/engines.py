@@ -1,6 +1,6 @@
 """Engines of models: built on a network and its tiles, and kept for a run.
 
-Upscaling, evaluation and benchmarks run on them; torch is imported for them.
+Upscaling and benchmarks run on them; torch is imported for them.
 """
 
 from __future__ import annotations
@@ -36,12 +36,10 @@ def make_engine(
     options: EngineOptions,
     *,
     bits: int = 8,
-    whole_pictures: bool = False,
     entry: NetworkEntry | None = None,
 ) -> TorchEngine:
     """Put a network on a device; ``auto`` precision keeps fp32 for pictures of more than 8 bits.
 
-    With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
     ``entry`` is the network's in the table of models, by which its faults are corrected.
     """
     import torch
@@ -53,11 +51,11 @@ def make_engine(
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
-    if not (options.plain or whole_pictures):
+    if not options.plain:
         with torch.random.fork_rng(devices=()):  # fused layers begin as random ones
             network = fuse(network, device, half)
     if device.type == "cpu":
-        keep_freed_memory(whole_pictures=whole_pictures)
+        keep_freed_memory()
     return TorchEngine(
         network,
         options,
