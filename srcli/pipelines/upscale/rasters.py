@@ -29,9 +29,9 @@ from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
 from srcli.pipelines.upscale.looking import look_at_raster
-from srcli.pipelines.upscale.plans import check_room, plan_raster
+from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.single_photographs import make_pages
-from srcli.pipelines.upscale.writing_forecast import WritingForecast
+from srcli.pipelines.upscale.writing_forecast import WritingForecast, check_room
 from srcli.ports import Task, TileGrid, Window
 from srcli.threads import write_behind
 
