@@ -17,7 +17,7 @@ from PIL import Image
 from srcli import claims
 from srcli.files import hidden_name, machine_id
 from srcli.pipelines.upscale import run as upscale_run
-from tests.fixtures.files import json_lines, names_in, wait_until
+from tests.fixtures.files import hear_signals, json_lines, names_in, wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS
 
 SHRINK = "upscale in out --long-edge 8"
@@ -57,6 +57,7 @@ def start(*words):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=hear_signals,
     )
 
 
