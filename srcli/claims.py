@@ -45,12 +45,7 @@ class _Held:
 
     def renew(self) -> None:
         """Say on the disk who works, and that it still does."""
-        owner = {
-            "host": platform.node(),
-            "machine": machine_id(),
-            "process": os.getpid(),
-            "time": round(time.time(), 3),
-        }
+        owner = _here() | {"process": os.getpid(), "time": round(time.time(), 3)}
         self.stream.seek(0)
         self.stream.write(json.dumps(owner).encode().ljust(160))
 
@@ -80,6 +75,8 @@ class Claims:
         self._guard = threading.Lock()
         self._ended: threading.Event | None = None
         """Ends the thread; None while there is none."""
+        self._touched: Path | None = None
+        """The claim that was made or removed last: an interruption may have left it."""
 
     def take(self, target: Path) -> bool:
         """Claim an output; False if another process that is alive has done so.
@@ -88,7 +85,7 @@ class Claims:
         """
         if target in self._held:
             return True
-        path = hidden_name(target, _TAIL)
+        self._touched = path = hidden_name(target, _TAIL)
         new_folders = [folder for folder in path.parents if not folder.exists()]
         while True:
             try:
@@ -124,12 +121,15 @@ class Claims:
         """Give up the claim of an output, if it is held."""
         with self._guard:
             if held := self._held.pop(target, None):
+                self._touched = held.path
                 held.end()
 
     def release_all(self) -> None:
         """Give up all claims."""
         for target in list(self._held):
             self.release(target)
+        if self._touched is not None:
+            _remove_own(self._touched)
         if self._ended is not None:
             self._ended.set()
             self._ended = None
@@ -141,6 +141,20 @@ class Claims:
                 for held in self._held.values():
                     with suppress(OSError):
                         held.renew()
+
+
+def _here() -> dict[str, Any]:
+    """Return what tells this machine from others."""
+    return {"host": platform.node(), "machine": machine_id()}
+
+
+def _remove_own(path: Path) -> None:
+    """Remove a claim of this process, or one that nobody has written yet."""
+    with suppress(OSError, ValueError, TypeError):
+        text = path.read_bytes()
+        mine = _here() | {"process": os.getpid()}
+        if not text or mine.items() <= dict(json.loads(text)).items():
+            path.unlink()
 
 
 def wait_for_one(targets: Collection[Path]) -> None:
@@ -183,7 +197,7 @@ def _is_dead(path: Path, stream: IO[bytes]) -> bool:
     owner: dict[str, Any] = {}
     with suppress(ValueError, TypeError):  # it is being written
         owner = dict(json.loads(stream.read()))
-    if (owner.get("host"), owner.get("machine")) == (platform.node(), machine_id()):
+    if _here().items() <= owner.items():
         locked = lock_stream(path, stream)
         if locked is None:  # a file system without locks
             return not _runs(int(owner["process"]))

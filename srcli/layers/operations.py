@@ -68,21 +68,16 @@ def convolve_joined(
     parts: Sequence[Tensor],
     *,
     slope: float | None = None,
-    out: Tensor | None = None,
 ) -> Tensor:
-    """Convolve maps (N, C, H, W) as if concatenated, into ``out``; see ``convolve``."""
-    convolved = None
+    """Convolve maps (N, C, H, W) as if concatenated; see ``convolve``."""
     if isinstance(layer, FusedConv2d):
-        zeros = None if out is None else out.zero_()
-        convolved = layer.convolve_fused(parts, zeros, slope, may_overwrite=True)
-    if convolved is None:
-        joined = parts[0]
-        if len(parts) > 1:
-            joined = torch.cat(list(parts), dim=1)
-        convolved = convolve(layer, joined, slope=slope)
-    if out is None or convolved is out:
-        return convolved
-    return out.copy_(convolved)
+        fused = layer.convolve_fused(parts, None, slope, may_overwrite=False)
+        if fused is not None:
+            return fused
+    joined = parts[0]
+    if len(parts) > 1:
+        joined = torch.cat(list(parts), dim=1)
+    return convolve(layer, joined, slope=slope)
 
 
 def activate(out: Tensor, slope: float | None) -> Tensor:

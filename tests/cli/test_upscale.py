@@ -18,7 +18,7 @@ from PIL import Image
 
 from srcli.cli.main import run
 from srcli.imaging.pixels.resize import resize
-from tests.fixtures.files import wait_until
+from tests.fixtures.files import hear_signals, wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
 from tests.fixtures.pictures import size_of
 
@@ -210,8 +210,7 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(srx, tmp_pa
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # shells start background jobs with SIGINT ignored, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=hear_signals,
     )
     wait_until(lambda: list(out.glob("*.png")), running)
     running.send_signal(signal.SIGINT)

@@ -87,17 +87,6 @@ def test_sums_may_take_the_memory_of_what_is_added():
             torch.testing.assert_close(out, expected)
 
 
-def test_a_convolution_of_maps_side_by_side_writes_where_it_is_told():
-    whole = torch.full((2, 24, 9, 7), 5.0).contiguous(memory_format=torch.channels_last)
-    part = whole[:, :, 2:7]
-    maps = torch.randn(2, 16, 5, 7).split([4, 12], dim=1)
-    for layer in layers(kernel_size=1, padding=0):
-        with torch.inference_mode():
-            convolve_joined(layer, maps, out=part)
-            torch.testing.assert_close(part, convolve_joined(layer, maps))
-    assert (whole == 5).sum() == whole.numel() - part.numel()
-
-
 def test_autocast_decides_the_number_format():
     plain, packed = layers()
     x = torch.randn(1, 16, 8, 8)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from srcli.cli.start import GRACE_SECONDS, POLL_SECONDS, WatchedWorker, Watcher
-from tests.fixtures.files import json_lines, names_in, wait_until
+from tests.fixtures.files import hear_signals, json_lines, names_in, wait_until
 
 pytestmark = pytest.mark.posix
 
@@ -96,12 +96,6 @@ def faulty(tmp_path):
         )
 
     return start
-
-
-def hear_signals():
-    """Undo what this process ignores: processes that it starts inherit that."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def make_pictures(folder, *names):

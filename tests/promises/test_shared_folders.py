@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 from srcli import claims
 from srcli.files import hidden_name, machine_id
 from srcli.pipelines.upscale import run as upscale_run
-from tests.fixtures.files import json_lines, names_in, wait_until
+from tests.fixtures.files import hear_signals, json_lines, names_in, wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS
 
 SHRINK = "upscale in out --long-edge 8"
@@ -57,6 +58,7 @@ def start(*words):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=hear_signals,
     )
 
 
@@ -140,6 +142,37 @@ def test_an_interrupted_process_leaves_no_claim(pictures, holder):
     run.send_signal(signal.SIGINT)
     assert end_of(run)[0] == 130
     assert claims_in("out") == [".03.png.srx-claim"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # open
+@pytest.mark.parametrize("step", ["lock_stream", "announce", "_Held.end"])
+def test_an_interruption_at_any_step_leaves_no_claim(monkeypatch, step):
+    own = claims.Claims()
+    target = Path("out/a.png").absolute()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"srcli.claims.{step}", interrupt)
+        with suppress(KeyboardInterrupt):
+            own.take(target)
+            own.release(target)
+    assert claims_in("out") == [".a.png.srx-claim"]
+    own.release_all()
+    assert claims_in("out") == []
+
+
+def test_an_interruption_leaves_a_claim_of_another(holder):
+    target = Path("out/a.png").absolute()
+    assert holder.take(target)
+    path = claim_of(target)
+    owner = json.loads(path.read_text())
+    path.write_text(json.dumps(owner | {"process": owner["process"] + 1}))
+    own = claims.Claims()
+    assert not own.take(target)
+    own.release_all()
+    assert claims_in("out") == [".a.png.srx-claim"]
 
 
 def test_pictures_that_fail_leave_no_claim_and_no_folder(srx):
