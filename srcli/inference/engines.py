@@ -6,7 +6,7 @@ Upscaling and benchmarks run on them; torch is imported for them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,11 @@ from srcli.models.weights import (
     PHOTO_MODEL,
     file_of_model,
     is_mixed,
-    network_digest,
 )
-from srcli.ports import TileGrid, Values
+from srcli.ports import TileGrid
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Engine, TorchEngine
-    from srcli.inference.raster_engine import RasterEngine
     from srcli.layers.network import Network
     from srcli.models import NetworkEntry
 
@@ -139,30 +137,6 @@ class EnginePool:
                 entry=entry_of(self.model, self.network),
             )
         return self._engines[half]
-
-    def raster_engine(
-        self,
-        *,
-        groups: Sequence[tuple[int, ...]],
-        values: Values,
-        interpolated: Collection[int] = (),
-        gray: bool = False,
-        bits: int = 32,
-    ) -> RasterEngine:
-        """Return an engine for bands of this depth; see ``RasterEngine``."""
-        from srcli.inference.raster_engine import RasterEngine
-
-        return RasterEngine(
-            self.engine(bits),
-            groups=groups,
-            values=values,
-            interpolated=interpolated,
-            gray=gray,
-        )
-
-    def digest(self, engine: TorchEngine) -> str:
-        """Return a digest of an engine's network, in the form in which it runs."""
-        return network_digest(engine.network)
 
     def tiling(self, tile: int | None = None, overlap: int | None = None) -> Tiling:
         """Return the tiling of the network, or what the user asked for."""
