@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from srcli.errors import InferenceError
 from srcli.inference.corrections import apply_corrections
-from srcli.inference.orientations import ORIENTATIONS, enlarge_oriented
+from srcli.inference.orientations import enlarge_oriented, mean_of_passes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +55,8 @@ def enlarge_whole(
         network.white_level = int(np.iinfo(lr.dtype).max)
         values /= np.float32(network.white_level)
     x = torch.from_numpy(values)[None].permute(0, 3, 1, 2).to(device)
-    out = enlarge_oriented(network, x, 0, half=half, layout=layout)
-    if tta:
-        for number in range(1, len(ORIENTATIONS)):
-            out += enlarge_oriented(network, x, number, half=half, layout=layout)
-        out /= len(ORIENTATIONS)
+    enlarge = partial(enlarge_oriented, network, x, half=half, layout=layout)
+    out = mean_of_passes(enlarge, tta=tta)
     out = apply_corrections(
         corrections,
         out,

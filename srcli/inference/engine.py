@@ -34,6 +34,7 @@ from srcli.inference.memory import bytes_per_pixel, free_gpu_bytes, within_memor
 from srcli.inference.orientations import (
     ORIENTATIONS,
     enlarge_oriented,
+    mean_of_passes,
     orient_positions,
 )
 from srcli.inference.values import PixelEncoder
@@ -361,11 +362,10 @@ class TorchEngine:
 
     def _enlarge(self, network_input: NetworkInput, half: torch.dtype | None) -> Tensor:
         """Enlarge a batch, each tile by the mean of its passes, and correct it."""
-        enlarged = self._pass(0, network_input, half)
-        for number in range(1, self._pass_count):
-            enlarged = enlarged + self._pass(number, network_input, half)
-        if self.options.tta:
-            enlarged = enlarged / self._pass_count
+        enlarged = mean_of_passes(
+            lambda number: self._pass(number, network_input, half),
+            tta=self.options.tta,
+        )
         return apply_corrections(
             self.corrections,
             enlarged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,16 @@ def orient_positions(
         rows, columns = columns, rows
         height, width = width, height
     return torch.stack((top, left, rows, columns), dim=1)
+
+
+def mean_of_passes(enlarge: Callable[[int], Tensor], *, tta: bool) -> Tensor:
+    """Return what the first orientation gives, or with ``tta`` the mean over all."""
+    enlarged = enlarge(0)
+    if not tta:
+        return enlarged
+    for number in range(1, len(ORIENTATIONS)):
+        enlarged = enlarged + enlarge(number)
+    return enlarged / len(ORIENTATIONS)
 
 
 def enlarge_oriented(
