@@ -41,7 +41,7 @@ from gpu_timing import (
 )
 
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling
+from srcli.inference.tiling import choose_tiling
 from srcli.models import MODELS
 
 TIMED = ("g-idrn", "rrlfn", "nested-attn")

@@ -19,9 +19,10 @@ from skimage import data
 from srcli.data.training_set import Pairs
 from srcli.imaging.pixels.resize import downscale
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import choose_tiling, make_engine
+from srcli.inference.engines import make_engine
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.stream import array_job, run_one
+from srcli.inference.tiling import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
 from srcli.models.loading import load_model

@@ -28,7 +28,7 @@ import rasterio
 from PIL import Image
 from scale_model import Rates, in_words, measure_rates, predict, predictions, table
 
-from srcli.inference.engines import choose_tiling
+from srcli.inference.tiling import choose_tiling
 from srcli.models.loading import load_model
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle

@@ -27,8 +27,8 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import EnginePool, choose_tiling, enlarge_array
-from srcli.inference.tiling import TileAxis, Tiling
+from srcli.inference.engines import EnginePool, enlarge_array
+from srcli.inference.tiling import TileAxis, Tiling, choose_tiling
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 

@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from timing_page import make_parser, write_page
 
-from srcli.inference.engines import choose_tiling
+from srcli.inference.tiling import choose_tiling
 from srcli.machine import describe_machine, load_average, torch_threads
 from srcli.models.loading import load_model
 from srcli.pipelines.bench import (

@@ -12,7 +12,8 @@ from skimage import data
 
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array
+from srcli.inference.engines import enlarge_array
+from srcli.inference.tiling import choose_tiling
 from srcli.models import MODELS
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales

@@ -18,7 +18,6 @@ from srcli.cli.options import (
     NOT_NEGATIVE,
     PRECISION,
     QUALITY,
-    TILE,
     GroupedCommand,
     flag,
     heading,
@@ -52,6 +51,16 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
 """
 
 
+def _refuse_tiles(_: click.Context, __: click.Parameter, value: str | None) -> None:
+    """Name the way of results that are not those of a network on whole pictures."""
+    if value is not None:
+        from srcli.pipelines.evaluate.options import BY_TILES
+
+        raise UsageError(
+            f"--tile, --back-project: pictures are measured whole; {BY_TILES}"
+        )
+
+
 @click.command("eval", cls=GroupedCommand, epilog=EXAMPLES)
 @heading("Models and pictures")
 @options.models
@@ -82,14 +91,14 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
 @option(
     "-t",
     "--tile",
-    type=TILE,
-    help="Size of the tiles in input pixels. [default: whole pictures]",
+    "--back-project",
+    is_flag=False,
+    flag_value="",
+    hidden=True,
+    expose_value=False,
+    callback=_refuse_tiles,
 )
 @flag("--tta", help="Average over the 8 flips and rotations.")
-@flag(
-    "--back-project",
-    help="Make results agree with LR when shrunk by bicubic interpolation.",
-)
 @heading("Measurement")
 @option(
     "--metrics",
@@ -162,7 +171,6 @@ def command(
     json_file: str | None,
     markdown_file: str | None,
     latex_file: str | None,
-    back_project: bool,
     no_cost: bool,
     quiet: bool,
     verbose: bool,
@@ -187,9 +195,7 @@ def command(
         html=html,
         figure=figure,
     )
-    settings = EvalOptions(
-        back_project="bicubic" if back_project else "", costs=not no_cost, **measurement
-    )
+    settings = EvalOptions(costs=not no_cost, **measurement)
     models, labels = split_labels(models)
     models = with_settings(models, network_settings)
     names = [*models, *_sr_folders_as_models(sr_folders, datasets)] or ["g-idrn"]

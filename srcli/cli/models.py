@@ -139,7 +139,7 @@ def _list_cells(card: ModelFacts, untrained: Sequence[int]) -> list[str]:
 
 def _model_blocks(model: ModelFacts, asked: str) -> list[Block]:
     """Return what ``srx models NAME`` prints: the network, figures by scale, and weights."""
-    from srcli.inference.engines import WHOLE_TILE
+    from srcli.inference.tiling import WHOLE_TILE
     from srcli.recipes.plugins import split_code
     from srcli.recipes.published import Paper
 

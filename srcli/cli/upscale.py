@@ -229,36 +229,37 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
     inputs, target = split_paths(
         [as_input(word) for word in paths], asked.output, asked.overwrite
     )
-    into_folder = (asked.output or paths[-1]).endswith(("/", os.sep))
-    asked = replace(asked, into_folder=into_folder)
     if not is_remote(str(target)):
         target = Path(target)  # outputs on disk are paths, never a DatasetName
-    runner, device = choose_executor(asked.device, asked.executor)
-    asked = replace(asked, device=device)
     to_stdout = target == STREAM
-    open_files: Callable[..., Any] = open_streams
     is_special = asked.watch or asked.mosaic
     makes_archive = False
     if inputs[0].suffix.lower() in ARCHIVE_SUFFIXES and not is_special:
         from srcli.pipelines.upscale.archives import is_archive
 
         makes_archive = is_archive(inputs, target)
+    # what the command line as a whole says of options
+    told: dict[str, Any] = {
+        "into_folder": (asked.output or paths[-1]).endswith(("/", os.sep))
+    }
+    runner, told["device"] = choose_executor(asked.device, asked.executor)
     if is_remote(str(target)) and (is_special or makes_archive):
         raise UsageError(
             f"{target}: results of --watch, --mosaic and archives are written to disk; "
             "name a folder there"
         )
+    open_files: Callable[..., Any] = open_streams
     if makes_archive:
         from srcli.pipelines.upscale.archives import check_archive_name, open_archive
 
-        if not asked.into_folder:
+        if not told["into_folder"]:
             check_archive_name(Path(target))
         open_files = partial(open_archive, dry_run=asked.dry_run)
-        asked = replace(asked, recursive=True, suffix="", into_folder=True)
-    if to_stdout:
-        asked = replace(asked, suffix="")
-    (model,) = with_settings((asked.model,), asked.network_settings)
-    settings = settle(replace(asked, model=model))
+        told |= {"recursive": True, "into_folder": True}
+    if to_stdout or makes_archive:
+        told["suffix"] = ""
+    (told["model"],) = with_settings((asked.model,), asked.network_settings)
+    settings = settle(replace(asked, **told))
     entry = MODELS.get(settings.model)
     if is_watched() and (settings.auto or (entry and entry.target)):
         leave_out_shape_rules()  # neither our networks nor this process need them

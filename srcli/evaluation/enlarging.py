@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from srcli.errors import InferenceError
 from srcli.inference.corrections import apply_corrections
-from srcli.layers.network import without_tf32
+from srcli.inference.orientations import enlarge_oriented, mean_of_passes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,9 +29,10 @@ def enlarge_whole(
     device: torch.device,
     half: torch.dtype | None = None,
     layout: torch.memory_format = torch.contiguous_format,
+    tta: bool = False,
     corrections: Sequence[Correction] = (),
 ) -> Array:
-    """Enlarge a picture (H, W, 3) whole, padded at the far ends as the engine does it.
+    """Enlarge a picture (H, W, 3) whole, as the engine enlarges a tile.
 
     Args:
         network: On RGB, in evaluation mode, on the device and in the layout.
@@ -42,29 +43,24 @@ def enlarge_whole(
         half: Type of the forward pass; None for fp32. What is not finite in it is
             computed again in fp32.
         layout: Memory layout of the picture.
+        tta: The result is the mean over the 8 orientations.
         corrections: Applied to what the network gives, as the engine does it.
 
     Raises:
         InferenceError: If values are not finite in fp32 either.
     """
-    height, width = lr.shape[:2]
-    pads = [(0, network.padded(side) - side) for side in (height, width)]
-    values = np.pad(lr, [*pads, (0, 0)], mode="edge").astype(np.float32)
+    values = lr.astype(np.float32)
     network.white_level = None
     if lr.dtype.kind == "u":
         network.white_level = int(np.iinfo(lr.dtype).max)
         values /= np.float32(network.white_level)
     x = torch.from_numpy(values)[None].permute(0, 3, 1, 2).to(device)
-    with (
-        torch.autocast(device.type, half, enabled=half is not None),
-        without_tf32(),
-    ):
-        out: Tensor = network(x.contiguous(memory_format=layout))
-    out = out[:, :, : height * network.scale, : width * network.scale].float()
+    enlarge = partial(enlarge_oriented, network, x, half=half, layout=layout)
+    out = mean_of_passes(enlarge, tta=tta)
     out = apply_corrections(
         corrections,
         out,
-        x[:, :, :height, :width],
+        x,
         is_clipped=network.white_level is not None,
     )
     if not out.isfinite().all():
@@ -75,6 +71,7 @@ def enlarge_whole(
                 name,
                 device=device,
                 layout=layout,
+                tta=tta,
                 corrections=corrections,
             )
         raise InferenceError(

@@ -12,12 +12,10 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.imaging.pixels.arrays import Array, Bools
@@ -33,6 +31,12 @@ from srcli.inference.lanes import (
     open_lanes,
 )
 from srcli.inference.memory import bytes_per_pixel, free_gpu_bytes, within_memory
+from srcli.inference.orientations import (
+    ORIENTATIONS,
+    enlarge_oriented,
+    mean_of_passes,
+    orient_positions,
+)
 from srcli.inference.values import PixelEncoder
 from srcli.layers.global_pools import (
     Calibration,
@@ -41,7 +45,7 @@ from srcli.layers.global_pools import (
     combine,
     record_calibration,
 )
-from srcli.layers.network import lay_out, without_tf32
+from srcli.layers.network import lay_out
 from srcli.layers.transfer import HostCopy, upload, upload_stack
 from srcli.ports import TileGrid
 
@@ -358,11 +362,10 @@ class TorchEngine:
 
     def _enlarge(self, network_input: NetworkInput, half: torch.dtype | None) -> Tensor:
         """Enlarge a batch, each tile by the mean of its passes, and correct it."""
-        enlarged = self._pass(0, network_input, half)
-        for number in range(1, self._pass_count):
-            enlarged = enlarged + self._pass(number, network_input, half)
-        if self.options.tta:
-            enlarged = enlarged / self._pass_count
+        enlarged = mean_of_passes(
+            lambda number: self._pass(number, network_input, half),
+            tta=self.options.tta,
+        )
         return apply_corrections(
             self.corrections,
             enlarged,
@@ -375,71 +378,29 @@ class TorchEngine:
     ) -> Tensor:
         """Enlarge a batch once, flipped and rotated, and turn the result back."""
         turns, mirrored = ORIENTATIONS[number]
-        pixels = network_input.pixels
+        height, width = network_input.pixels.shape[2:]
         positions = network_input.positions
         if positions is not None:
-            height, width = pixels.shape[2:]
             positions = orient_positions(positions, height, width, turns, mirrored)
+        if turns % 2:
+            height, width = width, height
+        size = (self.network.padded(height), self.network.padded(width))
         calibration = None
         if network_input.calibration is not None:
             values = network_input.calibration.items()
             calibration = {name: value[number] for name, value in values}
-        pixels = orient(pixels, turns, mirrored)
-        height, width = pixels.shape[2:]
-        size = (self.network.padded(height), self.network.padded(width))
-        if size != (height, width):
-            pixels = F.pad(
-                pixels, (0, size[1] - width, 0, size[0] - height), mode="replicate"
-            )
         network, rgb_network = self._copies.of_this_thread()
         network.white_level = network_input.white_level
-        with (
-            as_parts_of_pictures(network, calibration, positions, size),
-            without_tf32(),
-            torch.autocast(self.device.type, dtype=half, enabled=half is not None),
-        ):
-            # a copy, as networks of others may change it
-            enlarged: Tensor = rgb_network(pixels.clone(memory_format=self._layout))
-        enlarged = enlarged[:, :, : height * self.scale, : width * self.scale].float()
-        return undo_orientation(enlarged, turns, mirrored)
+        with as_parts_of_pictures(network, calibration, positions, size):
+            return enlarge_oriented(
+                rgb_network,
+                network_input.pixels,
+                number,
+                half=half,
+                layout=self._layout,
+            )
 
 
 def _are_tiles_finite(enlarged: Tensor) -> Tensor:
     """Return for each tile of a batch (N, C, H, W) whether its values are finite."""
     return torch.isfinite(enlarged.sum(dim=(1, 2, 3)))
-
-
-ORIENTATIONS = tuple(product(range(4), (False, True)))
-"""Quarter turns, and whether the picture is mirrored before them."""
-
-
-def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Mirror (N, C, H, W) left to right if asked for, then turn anticlockwise."""
-    if mirrored:
-        x = x.flip(3)
-    if turns:
-        x = torch.rot90(x, turns, (2, 3))
-    return x
-
-
-def undo_orientation(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Undo ``orient`` for pictures of any size."""
-    if turns:
-        x = torch.rot90(x, -turns, (2, 3))
-    if mirrored:
-        x = x.flip(3)
-    return x
-
-
-def orient_positions(
-    positions: Tensor, height: int, width: int, turns: int, mirrored: bool
-) -> Tensor:
-    """Return where tiles of ``height`` x ``width`` lie after ``orient``."""
-    top, left, rows, columns = positions.unbind(1)
-    if mirrored:
-        left = columns - left - width
-    for _ in range(turns):
-        top, left = columns - left - width, top
-        rows, columns = columns, rows
-        height, width = width, height
-    return torch.stack((top, left, rows, columns), dim=1)

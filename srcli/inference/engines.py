@@ -1,63 +1,32 @@
 """Engines of models: built on a network and its tiles, and kept for a run.
 
-Upscaling, evaluation and benchmarks run on them; torch is imported for them.
+Upscaling and benchmarks run on them; torch is imported for them.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable
 from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import EngineOptions, choose_device, half_type, network_half
 from srcli.inference.stream import array_job, run_one
-from srcli.inference.tiling import Tiling
+from srcli.inference.tiling import Tiling, choose_tiling
 from srcli.models import entry_of
 from srcli.models.loading import load_model, make_crisper, mixed
 from srcli.models.weights import (
     PHOTO_MODEL,
     file_of_model,
     is_mixed,
-    network_digest,
 )
-from srcli.ports import TileGrid, Values
+from srcli.ports import TileGrid
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Engine, TorchEngine
-    from srcli.inference.raster_engine import RasterEngine
     from srcli.layers.network import Network
     from srcli.models import NetworkEntry
-
-WHOLE_TILE = 1 << 20
-"""Tile edge of networks whose pictures are not cut: longer than any picture."""
-
-
-def choose_tiling(
-    model: str, network: Network, tile: int | None = None, overlap: int | None = None
-) -> Tiling:
-    """Return the tiling of a model or weights file: its own, or what the user asked for."""
-    entry = entry_of(model, network)
-    default_tile, default_overlap = network.tiling
-    whole_pixels = 0
-    if entry:
-        default_tile = entry.tile
-        default_overlap = entry.overlap
-        if tile is None:
-            whole_pixels = entry.whole
-    if not network.tiles:
-        default_tile = WHOLE_TILE
-    tile = tile or default_tile
-    if overlap is None:
-        overlap = min(default_overlap, (tile - 1) // 2)
-    return Tiling(
-        tile=tile,
-        overlap=overlap,
-        edge=network.edge,
-        step=network.tile_step,
-        whole=whole_pixels,
-    )
 
 
 def make_engine(
@@ -65,12 +34,10 @@ def make_engine(
     options: EngineOptions,
     *,
     bits: int = 8,
-    whole_pictures: bool = False,
     entry: NetworkEntry | None = None,
 ) -> TorchEngine:
     """Put a network on a device; ``auto`` precision keeps fp32 for pictures of more than 8 bits.
 
-    With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
     ``entry`` is the network's in the table of models, by which its faults are corrected.
     """
     import torch
@@ -82,11 +49,11 @@ def make_engine(
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
-    if not (options.plain or whole_pictures):
+    if not options.plain:
         with torch.random.fork_rng(devices=()):  # fused layers begin as random ones
             network = fuse(network, device, half)
     if device.type == "cpu":
-        keep_freed_memory(whole_pictures=whole_pictures)
+        keep_freed_memory()
     return TorchEngine(
         network,
         options,
@@ -170,30 +137,6 @@ class EnginePool:
                 entry=entry_of(self.model, self.network),
             )
         return self._engines[half]
-
-    def raster_engine(
-        self,
-        *,
-        groups: Sequence[tuple[int, ...]],
-        values: Values,
-        interpolated: Collection[int] = (),
-        gray: bool = False,
-        bits: int = 32,
-    ) -> RasterEngine:
-        """Return an engine for bands of this depth; see ``RasterEngine``."""
-        from srcli.inference.raster_engine import RasterEngine
-
-        return RasterEngine(
-            self.engine(bits),
-            groups=groups,
-            values=values,
-            interpolated=interpolated,
-            gray=gray,
-        )
-
-    def digest(self, engine: TorchEngine) -> str:
-        """Return a digest of an engine's network, in the form in which it runs."""
-        return network_digest(engine.network)
 
     def tiling(self, tile: int | None = None, overlap: int | None = None) -> Tiling:
         """Return the tiling of the network, or what the user asked for."""

@@ -6,17 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import UsageError
 from srcli.imaging.pixels.arrays import Array, Floats
+from srcli.models import entry_of
 from srcli.ports import Source, TileGrid, Window, Wrap
+
+if TYPE_CHECKING:
+    from srcli.layers.network import Network
 
 TRIM = 0.25
 """Share of the overlap, at each of its ends, where the tile whose border is near gets
 no weight."""
+WHOLE_TILE = 1 << 20
+"""Tile edge of networks whose pictures are not cut: longer than any picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,32 @@ class Tiling:
             edge = max(edge, self.overlap)
         grid = self.grid(height + 2 * edge, width + 2 * edge)
         return replace(grid, edge=edge, wrap=wrap)
+
+
+def choose_tiling(
+    model: str, network: Network, tile: int | None = None, overlap: int | None = None
+) -> Tiling:
+    """Return the tiling of a model or weights file: its own, or what the user asked for."""
+    entry = entry_of(model, network)
+    default_tile, default_overlap = network.tiling
+    whole_pixels = 0
+    if entry:
+        default_tile = entry.tile
+        default_overlap = entry.overlap
+        if tile is None:
+            whole_pixels = entry.whole
+    if not network.tiles:
+        default_tile = WHOLE_TILE
+    tile = tile or default_tile
+    if overlap is None:
+        overlap = min(default_overlap, (tile - 1) // 2)
+    return Tiling(
+        tile=tile,
+        overlap=overlap,
+        edge=network.edge,
+        step=network.tile_step,
+        whole=whole_pixels,
+    )
 
 
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:

@@ -23,7 +23,8 @@ from srcli.inference.device import (
     choose_device,
     network_half,
 )
-from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
+from srcli.inference.engines import enlarge_array, make_engine
+from srcli.inference.tiling import choose_tiling
 from srcli.machine import describe_machine, load_average, processor_count, torch_threads
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.models import MODELS, build_network, entry_of, find_entry

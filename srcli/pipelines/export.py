@@ -33,7 +33,7 @@ from srcli.evaluation.pairs import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
 from srcli.inference.corrections import COLOUR_RADIUS, FRAME, OVERSHOOT_FLOOR
-from srcli.inference.engines import choose_tiling
+from srcli.inference.tiling import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.global_pools import StretchedMap, modules_of
 from srcli.models import entry_of

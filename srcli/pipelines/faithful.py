@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from typing import Any
 
@@ -52,6 +53,7 @@ class Measure:
     limit: float | None = None
 
 
+@cache
 def textures() -> dict[str, Pixels]:
     """Return the textures whose means must stay, by name."""
     chance = np.random.default_rng(0)
@@ -123,10 +125,6 @@ def measure_ramp(enlarge: Enlarge, scale: int) -> float:
     return worst
 
 
-def _bicubic(picture: Pixels, scale: int) -> Pixels:
-    return resize(picture, scale)
-
-
 def measure_mean(enlarge: Enlarge, scale: int) -> float:
     """Return the largest shift of a channel's mean on the textures."""
     worst = 0.0
@@ -171,14 +169,14 @@ def measure_overshoot(enlarge: Enlarge, scale: int) -> float:
 def measure_grid(enlarge: Enlarge, scale: int) -> float:
     """Return the pattern of the scale's period in the sky, above bicubic interpolation's."""
     picture = sky()
-    difference = enlarge(picture).astype(np.float64) - _bicubic(picture, scale)
+    difference = enlarge(picture).astype(np.float64) - resize(picture, scale)
     return float(np.ptp(_by_phase(difference, scale), axis=0).max())
 
 
 def measure_border(enlarge: Enlarge, scale: int) -> float:
     """Return how much the outermost input pixels of the sky change beside the others."""
     picture = sky()
-    difference = enlarge(picture).astype(np.float64) - _bicubic(picture, scale)
+    difference = enlarge(picture).astype(np.float64) - resize(picture, scale)
     inner = difference[scale:-scale, scale:-scale].mean(axis=(0, 1))
     sides = (
         difference[:scale],
@@ -198,7 +196,7 @@ def measure_alpha(enlarge: Enlarge, scale: int) -> float:
     picture = np.zeros((SIDE, SIDE, 3), np.uint8)
     picture[alpha > 0] = colour
     visible = fill_transparent(picture, alpha, "")
-    share = _bicubic(alpha[..., None], scale) / 255
+    share = resize(alpha[..., None], scale) / 255
     on_white = share * enlarge(visible) + (1 - share) * 255
     return float(max((colour - on_white).max(), (on_white - 255).max()))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from srcli.files import parse_text
-from srcli.inference.engines import choose_tiling
+from srcli.inference.tiling import choose_tiling
 from srcli.metrics.efficiency import Cost, model_cost
 from srcli.models import (
     MODELS,

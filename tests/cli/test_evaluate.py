@@ -303,6 +303,8 @@ def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
         ("--json - --markdown -", "are both -"),
         ("--sr missing", "missing: no such folder"),
         ("--device cuda:77", "77"),
+        ("--tile 96", "then srx eval --sr FOLDER"),
+        ("--back-project -m bicubic", "then srx eval --sr FOLDER"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):

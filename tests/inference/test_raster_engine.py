@@ -10,10 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from srcli.errors import InferenceError
 from srcli.imaging.pixels.resize import resize
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array
+from srcli.inference.engines import enlarge_array
 from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
-from srcli.inference.tiling import Tiling, tile_rows
+from srcli.inference.tiling import Tiling, choose_tiling, tile_rows
 from srcli.layers.network import Network
 from srcli.models.bicubic import Bicubic
 from srcli.models.loading import load_model

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srcli.inference.engine import (
+from srcli.inference.orientations import (
     ORIENTATIONS,
     orient,
     orient_positions,

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array
+from srcli.inference.engines import enlarge_array
 from srcli.inference.stream import array_job, run_one
+from srcli.inference.tiling import choose_tiling
 from srcli.layers.global_pools import (
     GlobalPool,
     as_parts_of_pictures,

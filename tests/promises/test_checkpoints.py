@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from srcli import upscale
-from srcli.inference.engines import choose_tiling
+from srcli.inference.tiling import choose_tiling
 from srcli.models.fitting import Constants
 from srcli.models.loading import default_scale, load_model
 from srcli.models.readings import (

@@ -273,7 +273,6 @@ def test_a_library_that_is_missing_is_told(srx, monkeypatch):
 EVALUATE = "srcli.pipelines.evaluate."
 
 
-@pytest.mark.usefixtures("broken_engine")  # what does not fit whole goes by tiles
 @pytest.mark.parametrize(
     ("seam", "option"), [("read", ""), ("infer", "-v"), ("score", ""), ("write", "-v")]
 )

@@ -11,7 +11,7 @@ import rasterio.io
 from rasterio.windows import Window
 
 import srcli
-from srcli.pipelines.upscale import plans
+from srcli.pipelines.upscale import writing_forecast
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 Y, X = np.mgrid[:130, :150]
@@ -33,7 +33,7 @@ def reads(monkeypatch):
 
     monkeypatch.setattr(rasterio.io, "DatasetReader", CountingReader)
     # a dry run enlarges further windows, to foresee what they take on disk
-    monkeypatch.setattr(plans, "foresee_disk", lambda *_: 0)
+    monkeypatch.setattr(writing_forecast, "foresee_disk", lambda *_: 0)
     return counts
 
 

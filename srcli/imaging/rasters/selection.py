@@ -122,6 +122,16 @@ def check_axes(info: RasterInfo) -> None:
         )
 
 
+def check_dtype(info: RasterInfo, layout: BandLayout) -> None:
+    """Refuse integers that no float of a network or of interpolation holds."""
+    dtype = np.dtype(layout.dtype)
+    if layout.groups and dtype.kind != "f" and dtype.itemsize > 4:
+        raise PictureError(
+            f"{info.path}: {dtype} values are enlarged as classes only (--classes yes); "
+            "convert them to integers of up to 32 bits, or to floats"
+        )
+
+
 def choose_layout(
     info: RasterInfo,
     *,

@@ -6,7 +6,6 @@ from typing import Literal
 
 import numpy as np
 
-from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.values import robust_range
 from srcli.imaging.rasters.heights import MOST
@@ -66,16 +65,6 @@ def values_as_they_are(layout: BandLayout) -> Values:
     """Return the values of bands that no network sees, or none: 0 to 1, which changes none."""
     most = MOST if layout.is_packed else _highest_value(layout)
     return Values(dtype=np.dtype(layout.smooth_dtype), ranges=((0.0, 1.0),), most=most)
-
-
-def check_dtype(look: Look, layout: BandLayout) -> None:
-    """Refuse integers that no float of a network or of interpolation holds."""
-    dtype = np.dtype(layout.dtype)
-    if layout.groups and dtype.kind != "f" and dtype.itemsize > 4:
-        raise PictureError(
-            f"{look.info.path}: {dtype} values are enlarged as classes only (--classes yes); "
-            "convert them to integers of up to 32 bits, or to floats"
-        )
 
 
 def _list_ranges(layout: BandLayout, ranges: list[ValueRange]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError, did_you_mean
 from srcli.evaluation.pairs import CHAINS, KERNELS
-from srcli.inference.device import EngineOptions
 from srcli.metrics.fidelity import (
     LUMA_FLOAT,
     PROTOCOLS,
@@ -16,14 +16,25 @@ from srcli.metrics.fidelity import (
 )
 from srcli.metrics.registry import DEFAULT_METRICS, METRICS
 
+if TYPE_CHECKING:
+    from srcli.inference.device import Precision
+
+BY_TILES = "srx upscale the LR pictures, then srx eval --sr FOLDER"
+"""The way of results that are not those of a network on whole pictures."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions(EngineOptions):
+class EvalOptions:
     """Options of an evaluation, apart from models, sets and scales.
 
     ``auto`` precision is fp32 here: a hundredth of a decibel matters in a table.
     """
 
+    device: str = "auto"
+    precision: Precision = "auto"
+    tta: bool = False
+    value_range: int | None = None
+    """White inside a network of other software; see ``EngineOptions``."""
     protocol: str | None = None
     """A key of ``PROTOCOLS``; None is ``y``, or the chain's own."""
     chain: str = "rgb8"
@@ -33,8 +44,6 @@ class EvalOptions(EngineOptions):
     metrics: tuple[str, ...] = DEFAULT_METRICS
     shave: int | None = None
     """Border left out on each side, in HR pixels; None is the scale."""
-    tile: int | None = None
-    """LR pixels; None runs pictures whole."""
     costs: bool = True
     """Measure parameters, MACs and memory of each model."""
     published: str | None = None
@@ -96,12 +105,8 @@ class EvalOptions(EngineOptions):
         if self.jpeg is not None:
             jpeg = f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
         run = "whole pictures"
-        if self.tile is not None:
-            run = f"tiles of {self.tile}"
         if self.tta:
             run += ", mean over 8 flips and rotations"
-        if self.back_project:
-            run += ", back-projected"
         return (
             f"protocol {self.rules.name}: {self.rules.description}, border of "
             f"{border} pixels left out; LR: {lr}; "

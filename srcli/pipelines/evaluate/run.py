@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from srcli.errors import DataError, DefectError, ModelError, UsageError, as_failure_of
+from srcli.errors import (
+    DataError,
+    DefectError,
+    InferenceError,
+    ModelError,
+    UsageError,
+    as_failure_of,
+)
 from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.pairs import (
     KERNELS,
@@ -36,7 +43,7 @@ from srcli.evaluation.sets import (
 )
 from srcli.imaging.pixels.arrays import Array
 from srcli.inference.corrections import choose_corrections
-from srcli.inference.device import choose_device, network_half
+from srcli.inference.device import EngineOptions, choose_device, network_half
 from srcli.inference.memory import within_memory
 from srcli.layers.colour import as_gray_network, as_rgb_network
 from srcli.layers.network import lay_out
@@ -44,7 +51,7 @@ from srcli.machine import keep_freed_memory
 from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, entry_of, name_of
 from srcli.models.loading import load_model
-from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.options import BY_TILES, EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
 from srcli.pipelines.labels import label_models
 from srcli.ports import Progress
@@ -60,7 +67,7 @@ Enlarge = Callable[[Array, str], Array]
 
 
 def load_candidate(
-    model: str, label: str, scale: int, options: EvalOptions, progress: Progress
+    model: str, label: str, scale: int, options: EvalOptions
 ) -> tuple[Network, MakeSr]:
     """Load a model, a name or weights file, at a scale; return its network and its ``MakeSr``."""
     network = load_model(model, scale, value_range=options.value_range)
@@ -70,30 +77,27 @@ def load_candidate(
             f"--chain luma-float feeds Y alone, and {label} takes RGB; "
             "it is for bicubic and for networks on Y"
         )
-    enlarge = _choose_enlarging(model, network, options, progress)
+    enlarge = _choose_enlarging(model, network, options)
     complaint = f"{label}: {network.origin} fails"
 
     def make_sr(pair: Pair) -> tuple[Array, float]:
         start = time.perf_counter()
+        name = f"{pair.name}, {label}"
         with plugin_errors(complaint) if network.origin else nullcontext():
-            name = f"{pair.name}, {label}"
-            sr = pair.enlarged(lambda pixels: enlarge(pixels, name))
+            try:
+                sr = pair.enlarged(lambda pixels: enlarge(pixels, name))
+            except MemoryError as error:
+                raise InferenceError(
+                    f"{name}: does not fit whole into memory; {BY_TILES}"
+                ) from error
         return sr, time.perf_counter() - start
 
     return network, make_sr
 
 
-def _choose_enlarging(
-    model: str, network: Network, options: EvalOptions, progress: Progress
-) -> Enlarge:
-    """Return what enlarges the pictures that are measured: whole, in plain PyTorch.
-
-    Tiles, the mean over orientations and corrections are those of ``srx upscale``, and so
-    is a picture that does not fit whole into memory.
-    """
+def _choose_enlarging(model: str, network: Network, options: EvalOptions) -> Enlarge:
+    """Return what enlarges the pictures that are measured: whole, in plain PyTorch."""
     form = as_gray_network(network) if options.on_luma else network
-    if options.tile is not None or options.tta or options.is_corrected:
-        return _enlarge_as_upscale(model, form, options)
     device = choose_device(options.device)
     half = network_half(network, device, options.precision)
     layout = torch.contiguous_format
@@ -108,44 +112,12 @@ def _choose_enlarging(
             device=device,
             half=half,
             layout=layout,
-            corrections=choose_corrections(options, entry_of(model, network)),
+            tta=options.tta,
+            corrections=choose_corrections(EngineOptions(), entry_of(model, network)),
         )
     )
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=True)
-
-    def enlarge_or_cut(pixels: Array, name: str) -> Array:
-        try:
-            return enlarge(pixels, name)
-        except MemoryError:
-            progress.message(f"{name}: does not fit whole into memory; goes by tiles")
-        tile = network.tiling[0]
-        by_tiles = _enlarge_as_upscale(model, form, replace(options, tile=tile))
-        return by_tiles(pixels, name)
-
-    return enlarge_or_cut
-
-
-def _enlarge_as_upscale(model: str, network: Network, options: EvalOptions) -> Enlarge:
-    """Return what enlarges pictures by the engine of ``srx upscale``, by tiles or whole."""
-    from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
-
-    tiling = None
-    if options.tile is not None:
-        tiling = choose_tiling(model, network, options.tile)
-    engine = make_engine(
-        network,
-        options,
-        whole_pictures=tiling is None,
-        entry=entry_of(model, network),
-    )
-
-    def enlarge(pixels: Array, name: str) -> Array:
-        grid = None
-        if tiling is not None:
-            grid = tiling.grid(*pixels.shape[:2])
-        return enlarge_array(engine, pixels, grid, name=name)
-
     return enlarge
 
 
@@ -378,7 +350,7 @@ def _load_networks(
     for model, label in labels.items():
         try:
             with as_failure_of(model):
-                networks[label] = load_candidate(model, label, scale, options, progress)
+                networks[label] = load_candidate(model, label, scale, options)
         except (ModelError, DefectError) as error:
             if must_load or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -150,53 +150,79 @@ def resume_training(
 def _train(
     options: TrainOptions, progress: Progress, stop: Stop, team: Team
 ) -> TrainResult:
-    """Take the steps of a training: all ranks take them, rank 0 alone writes."""
+    """Train from recipe to weights: all ranks take each step, rank 0 alone writes."""
     if team.rank:
         progress = Progress()
     folder = RunFolder(options.out)
+    writers: list[WriteEntry] = []
     allow_code(options.recipe, *options.overrides)
     recipe = team.on_rank_zero(
         lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
     )
-    writers: list[WriteEntry] = []
+    init_is_given = options.init is not None
+    init = team.on_all_ranks(partial(_find_init, options, recipe))
+    options = replace(options, init=init)
     with ExitStack() as resources:
-
-        def check() -> Path | None:
-            """Refuse wrong options before anything takes long; return the first weights."""
-            parse_interval(options.checkpoint_every)
-            stage_budgets(recipe, options.budget)
-            return initial_weights(recipe, options.scale, options.init)
-
-        def open_folder() -> bool:
-            """Open what is written; return True if there is a checkpoint to go on from."""
-            if options.tensorboard is not None:
-                events = event_files(options.tensorboard)
-                writers.append(resources.enter_context(events))
-            # the folder is looked at while it is locked: nobody changes it any more
-            resources.enter_context(folder.locked())
-            return folder.has_checkpoint(resume=options.resume)
-
-        init_is_given = options.init is not None
-        options = replace(options, init=team.on_all_ranks(check))
+        open_folder = partial(_open_folder, folder, options, resources, writers)
         resumes = team.on_rank_zero(open_folder)
-        load = partial(_load, options, recipe, progress, team, resumes=resumes)
-        loaded = team.on_all_ranks(load)
-        require_same(team, "--data", loaded.data.digest)
-        require_same(team, "--validate", loaded.digest_of_sets)
+
+        # the network first: a wrong option of it shows before pictures are read
+        build = partial(_build_network, options, recipe, progress, team)
+        context = team.on_all_ranks(partial(build, resumes=resumes))
+        read = partial(_read_pictures, options, recipe, progress, team)
+        data, sets = team.on_all_ranks(read)
+        require_same(team, "--data", data.digest)
+        digests = [pairs.digest for pairs in sets.values()]
+        require_same(team, "--validate", "/".join(digests))
+
         # a training that goes on need not tell what it began from, nor may its recipe
         # for it
-        tells_init = init_is_given or not resumes
-        record = _describe_run(options, loaded, tells_init=tells_init)
+        record = RunRecord(
+            recipe_name=options.recipe_name,
+            scale=options.scale,
+            seed=options.seed,
+            data=data.digest,
+            init=file_digest(init) if init and (init_is_given or not resumes) else None,
+            budget=options.budget,
+            precision=context.numerics.precision,
+            threads=context.numerics.threads,
+            processes=team.size,
+            best_by=deciding_set(sets),
+        )
         store = partial(_store_settings, folder, options, recipe, record, progress)
         budget = team.on_rank_zero(partial(store, resumes=resumes))
-        shown_sets = loaded.sets if team.rank == 0 else {}
-        pictures = ProgressPictures(folder, shown_sets, loaded.context.numerics)
+
+        pictures = ProgressPictures(folder, {} if team.rank else sets, context.numerics)
         if team.rank == 0:
-            about = _describe_training(options, loaded, budget)
+            about = (
+                f"{options.recipe_name} ×{options.scale}, "
+                f"{budget or 'the budget of the recipe'}, {record.precision}, "
+                f"seed {options.seed}"
+            )
             page = resources.enter_context(report_page(folder, about, pictures))
             writers += [pictures.add, page]
-        make = partial(_make_trainer, options, recipe, loaded, budget, pictures)
-        trainer = team.on_all_ranks(partial(make, writers, progress, stop))
+        notes = {
+            "recipe": options.recipe_name,
+            "seed": str(options.seed),
+            "data": data.digest,
+        }
+        make_batches = partial(make_sampler, data.train, recipe, context, progress)
+        make_trainer = partial(
+            Trainer,
+            context=context,
+            recipe=recipe,
+            batch=team.on_all_ranks(make_batches).batch,
+            folder=options.out,
+            budget=budget,
+            checkpoint_seconds=parse_interval(options.checkpoint_every),
+            begins_trained=init is not None,
+            validator=pictures.watch(validator(sets, context.numerics, progress, team)),
+            save=partial(write_weights, context.network, recipe, notes),
+            log=lambda entry: [write(entry) for write in writers],
+            stop=stop,
+            progress=progress,
+        )
+        trainer = team.on_all_ranks(make_trainer)
         if options.resume:
             message = "nothing to resume: training from the start"
             if trainer.resume():
@@ -220,65 +246,37 @@ def _train(
     )
 
 
-def _make_trainer(
+def _find_init(options: TrainOptions, recipe: TrainRecipe) -> Path | None:
+    """Return the first weights; refuse wrong options before anything takes long."""
+    parse_interval(options.checkpoint_every)
+    stage_budgets(recipe, options.budget)
+    return initial_weights(recipe, options.scale, options.init)
+
+
+def _open_folder(
+    folder: RunFolder,
     options: TrainOptions,
-    recipe: TrainRecipe,
-    loaded: _Loaded,
-    budget: str | None,
-    pictures: ProgressPictures,
-    writers: Sequence[WriteEntry],
-    progress: Progress,
-    stop: Stop,
-) -> Trainer:
-    """Make the trainer of what was loaded, whose entries of the log go to all ``writers``."""
-    context = loaded.context
-    notes = {
-        "recipe": options.recipe_name,
-        "seed": str(options.seed),
-        "data": loaded.data.digest,
-    }
-    validate = validator(loaded.sets, context.numerics, progress, context.team)
-    return Trainer(
-        context=context,
-        recipe=recipe,
-        batch=make_sampler(loaded.data.train, recipe, context, progress).batch,
-        folder=options.out,
-        budget=budget,
-        checkpoint_seconds=parse_interval(options.checkpoint_every),
-        begins_trained=options.init is not None,
-        validator=pictures.watch(validate),
-        save=partial(write_weights, context.network, recipe, notes),
-        log=lambda entry: [write(entry) for write in writers],
-        stop=stop,
-        progress=progress,
-    )
+    resources: ExitStack,
+    writers: list[WriteEntry],
+) -> bool:
+    """Open what is written; return True if there is a checkpoint to go on from."""
+    if options.tensorboard is not None:
+        events = event_files(options.tensorboard)
+        writers.append(resources.enter_context(events))
+    # the folder is looked at while it is locked: nobody changes it any more
+    resources.enter_context(folder.locked())
+    return folder.has_checkpoint(resume=options.resume)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Loaded:
-    """Network and pictures that a training works on."""
-
-    context: StepContext
-    """The network, on its device."""
-    data: TrainingSet
-    sets: Mapping[str, Pairs]
-    """Pictures to validate on, by the names of their sets."""
-
-    @property
-    def digest_of_sets(self) -> str:
-        """Digests of the pictures to validate on."""
-        return "/".join(pairs.digest for pairs in self.sets.values())
-
-
-def _load(
+def _build_network(
     options: TrainOptions,
     recipe: TrainRecipe,
     progress: Progress,
     team: Team,
     *,
     resumes: bool,
-) -> _Loaded:
-    """Build network and losses, and then read pictures: a wrong option shows at once."""
+) -> StepContext:
+    """Build the network on its device, with the weights that it begins from."""
     numerics = choose_numerics(
         options.device,
         options.precision,
@@ -292,6 +290,18 @@ def _load(
     # Weights of rank 0 go to all before the first iteration.
     if options.init is not None and not resumes and team.rank == 0:
         load_initial_weights(network, options.init, progress)
+    return StepContext(
+        network=numerics.placed(network),
+        numerics=numerics,
+        seed=options.seed,
+        team=team,
+    )
+
+
+def _read_pictures(
+    options: TrainOptions, recipe: TrainRecipe, progress: Progress, team: Team
+) -> tuple[TrainingSet, dict[str, Pairs]]:
+    """Read the pictures to train on, and those to validate on by the names of their sets."""
     cache = None
     if not options.no_cache:
         cache = PictureCache(cache_folder() / "pictures")
@@ -305,45 +315,7 @@ def _load(
         cache=cache,
     )
     sets = validation_sets(data.held_out, options.validate, options.scale, progress)
-    network = numerics.placed(network)
-    context = StepContext(
-        network=network, numerics=numerics, seed=options.seed, team=team
-    )
-    return _Loaded(context=context, data=data, sets=sets)
-
-
-def _describe_training(
-    options: TrainOptions, loaded: _Loaded, budget: str | None
-) -> str:
-    """Describe a training in a line, for its page."""
-    length = budget or "the budget of the recipe"
-    precision = loaded.context.numerics.precision
-    return (
-        f"{options.recipe_name} ×{options.scale}, {length}, {precision}, "
-        f"seed {options.seed}"
-    )
-
-
-def _describe_run(
-    options: TrainOptions, loaded: _Loaded, *, tells_init: bool
-) -> RunRecord:
-    """Return what decides the outcome of a training beside its recipe."""
-    init = None
-    if options.init and tells_init:
-        init = file_digest(options.init)
-    context = loaded.context
-    return RunRecord(
-        recipe_name=options.recipe_name,
-        scale=options.scale,
-        seed=options.seed,
-        data=loaded.data.digest,
-        init=init,
-        budget=options.budget,
-        precision=context.numerics.precision,
-        threads=context.numerics.threads,
-        processes=context.team.size,
-        best_by=deciding_set(loaded.sets),
-    )
+    return data, sets
 
 
 def _store_settings(

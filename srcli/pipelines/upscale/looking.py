@@ -13,21 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from PIL.ExifTags import Base
-
 from srcli.errors import PictureError
 from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
-from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.by_format import dress_metadata
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.opening import open_known
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Size
-from srcli.imaging.pixels.geometry import PixelMap
-from srcli.imaging.rasters.companions import companions_on_disk, source_id
+from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.rasters.embedding import exif_beside_gdal
 from srcli.imaging.rasters.headers import info_of, read_info
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look, look_at
@@ -38,14 +30,8 @@ from srcli.ports import Window
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-    from srcli.imaging.rasters.profile import OutputProfile
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
-
-_AREAS = (0x9214, Base.SubjectLocation)
-"""Entries of EXIF that describe places in the whole picture: SubjectArea is the first."""
-_TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
-"""Beginnings of GDAL's names of tags that are no text of a photograph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,58 +120,3 @@ def _read_picture(path: Path, stream: IO[bytes] | None) -> Picture | None:
     with suppress(PictureError):  # GDAL may read it nevertheless
         return open_known(path, stream=stream)
     return None
-
-
-def choose_embedded(
-    picture: Picture,
-    item: Item,
-    window: Window,
-    output: OutputProfile,
-    options: Settled,
-) -> tuple[Metadata | None, tuple[str, ...]]:
-    """Return what is put into an output of a window once GDAL has written it, maybe None.
-
-    Returned with it are warnings of what is lost.
-    """
-    if options.strip_metadata:
-        return None, ()
-    metadata = picture.metadata
-    is_photograph = picture.raster is None
-    if not is_photograph:
-        metadata = exif_beside_gdal(metadata)
-        if metadata.exif is None:
-            return None, ()
-    if output.driver == "COG" or (not is_photograph and item.format != "tif"):
-        form = "a COG" if output.driver == "COG" else f"{item.format} of a raster"
-        if metadata.exif is None:
-            return None, ()
-        return None, (f"EXIF left out: {form} is written without it",)
-    metadata = replace(metadata, icc=None, colours=None)
-    before = (window.height, window.width)
-    pixel_map = PixelMap(before=before, after=(output.height, output.width))
-    metadata, notes = fit_metadata(metadata, pixel_map)
-    if metadata.exif is not None and before != picture.size:
-        block = exif.read_exif(metadata.exif)
-        metadata = replace(metadata, exif=block.edited({}, dict.fromkeys(_AREAS)))
-    if is_photograph and options.records_provenance:
-        files = companions_on_disk(picture.path)
-        input_id = source_id(picture.path, map(str, files), picture.input_id)
-        provenance = options.make_provenance(input_id)
-        earlier = metadata.software or exif.software(metadata.exif)
-        metadata = replace(metadata, software=provenance.software(earlier))
-    metadata, lost = dress_metadata(metadata, item.format)
-    return metadata, (*notes, *lost)
-
-
-def leave_to_embedding(output: OutputProfile, fmt: str) -> OutputProfile:
-    """Return an output without the texts and EXIF that GDAL would write, beside some formats."""
-    tags = {}
-    if "COLOR_PROFILE" in output.tags:
-        tags["COLOR_PROFILE"] = output.tags["COLOR_PROFILE"]
-    if fmt == "tif":
-        tags[""] = {
-            key: text
-            for key, text in output.tags.get("", {}).items()
-            if key.startswith(_TAGS_OF_TIFF)
-        }
-    return replace(output, tags=tags)

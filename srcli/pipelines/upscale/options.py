@@ -8,7 +8,7 @@ import os
 import zlib
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,13 +90,6 @@ sheets of real pictures (``benchmarks/sheets.md``)."""
 _GDAL_FORMATS = frozenset({"gtiff", "cog"})
 _OF_MOSAICS = frozenset({"--bidx", "--rgb", "--range", "--classes", "--alpha"})
 """Options of rasters that ``--mosaic`` takes."""
-_FIRST_RECORDS = (
-    "fit", "size", "quality", "pages", "dpi", "mosaic", "keep_hidden", "wrap", "bands",
-    "rgb", "range", "classes", "alpha", "nodata", "type", "window", "cutline", "cog",
-    "creation", "network", "value_range", "tta", "back_project", "strength", "share",
-    "denoise",
-)  # fmt: skip
-"""Order in which checksums of outputs made so far have options; others come after them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +112,7 @@ class Settled(Asked):
     """Of ``cutline``: only what lies inside is upscaled, the window is the one around
     them."""
 
-    @property
+    @cached_property
     def engine(self) -> EngineOptions:
         """Options of networks' runs: those that ``EngineOptions`` has under the same name."""
         values: dict[str, Any] = {}
@@ -128,12 +121,12 @@ class Settled(Asked):
                 values[entry.name] = getattr(self, entry.name)
         return EngineOptions(**values)
 
-    @property
+    @cached_property
     def raster_options(self) -> list[str]:
         """Names of the given options that are for rasters only, such as ``--rgb``."""
         return given_for("rasters", self)
 
-    @property
+    @cached_property
     def photograph_option(self) -> str:
         """Name of a given option that is for photographs only; empty without one."""
         given = given_for("photographs", self)
@@ -273,8 +266,7 @@ class Settled(Asked):
                 name, value = option.record(self)
                 # two options may give one thing, such as the window
                 records[name] = records.get(name) or value
-        names = [*_FIRST_RECORDS, *sorted(records.keys() - {*_FIRST_RECORDS})]
-        asked = {name: records[name] for name in names if records.get(name)}
+        asked = {name: records[name] for name in sorted(records) if records[name]}
         return f"{zlib.crc32(repr(asked).encode()):08x}" if asked else ""
 
     def _own_records(self, model: str, *, photograph: bool) -> dict[str, object]:

@@ -333,7 +333,7 @@ class PhotographUpscaler:
                 options.checksum(options.model), str(options.dpi),
                 options.strip_metadata, options.strip_provenance,
             ]  # fmt: skip
-        depends_on = {
+        fingerprint = {
             "version": srcli.__version__,
             "input": [str(item.source), *(file_state(item.source) or ())],
             "model": [options.model, options.auto, options.best, networks],
@@ -349,7 +349,9 @@ class PhotographUpscaler:
             "encoding": str(encoding),
         }
         item.make_folder()
-        with stored_parts.keep_parts(parts, depends_on, resume=options.resume) as notes:
+        with stored_parts.keep_parts(
+            parts, fingerprint, resume=options.resume
+        ) as notes:
             self.reporter.tell(item, *notes)
             yield
 

@@ -1,4 +1,4 @@
-"""Plan the enlargement of a raster that was looked at: bands, values, model, output, its disk.
+"""Plan the enlargement of a raster that was looked at: bands, values, model, output.
 
 Each function that decides takes the look and the options, and adds its reasons to those
 for the user. None opens a file; a photograph that is judged by its pixels is decoded by
@@ -15,17 +15,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from PIL.ExifTags import Base
 
 import srcli
-from srcli.files import file_state, free_disk
+from srcli.files import file_state
 from srcli.imaging.files.provenance import REPEATED
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.by_format import dress_metadata
+from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Size
+from srcli.imaging.pixels.geometry import PixelMap
 from srcli.imaging.rasters.bounds import keep_bounds
+from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
-from srcli.imaging.rasters.disk_use import disk_needed, sample_disk
-from srcli.imaging.rasters.embedding import embed_metadata
+from srcli.imaging.rasters.embedding import embed_metadata, exif_beside_gdal
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import (
@@ -38,10 +43,14 @@ from srcli.imaging.rasters.meanings import (
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile
-from srcli.imaging.rasters.selection import BandLayout, as_floats, check_axes
+from srcli.imaging.rasters.selection import (
+    BandLayout,
+    as_floats,
+    check_axes,
+    check_dtype,
+)
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.value_range import (
-    check_dtype,
     choose_value_range,
     values_as_they_are,
 )
@@ -56,7 +65,6 @@ from srcli.pipelines.upscale.interpolated_bands import (
     interpolates_exactly,
     keep_interpolated_values,
 )
-from srcli.pipelines.upscale.looking import choose_embedded, leave_to_embedding
 from srcli.ports import Values, Window
 
 if TYPE_CHECKING:
@@ -65,18 +73,10 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Facts, Item
 
-
-USUAL_SHARE = 0.4
-"""Share of its uncompressed size that an output takes where no sample of it is made;
-photographs rarely shrink so far."""
-MOST_GROWTH = 12
-"""How many times larger a pixel becomes by compression without loss; that of the input
-may have been a lossy one."""
-SURE_SHARE = 0.6
-"""Share of the foreseen bytes that must be free on disk, as samples may be unlike the
-rest."""
-UNSURE_SHARE = 1.3
-"""Share of the foreseen bytes that an output may take after all."""
+_AREAS = (0x9214, Base.SubjectLocation)
+"""Entries of EXIF that describe places in the whole picture: SubjectArea is the first."""
+_TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
+"""Beginnings of GDAL's names of tags that are no text of a photograph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +217,61 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
     )
 
 
+def choose_embedded(
+    picture: Picture,
+    item: Item,
+    window: Window,
+    output: OutputProfile,
+    options: Settled,
+) -> tuple[Metadata | None, tuple[str, ...]]:
+    """Return what is put into an output of a window once GDAL has written it, maybe None.
+
+    Returned with it are warnings of what is lost.
+    """
+    if options.strip_metadata:
+        return None, ()
+    metadata = picture.metadata
+    is_photograph = picture.raster is None
+    if not is_photograph:
+        metadata = exif_beside_gdal(metadata)
+        if metadata.exif is None:
+            return None, ()
+    if output.driver == "COG" or (not is_photograph and item.format != "tif"):
+        form = "a COG" if output.driver == "COG" else f"{item.format} of a raster"
+        if metadata.exif is None:
+            return None, ()
+        return None, (f"EXIF left out: {form} is written without it",)
+    metadata = replace(metadata, icc=None, colours=None)
+    before = (window.height, window.width)
+    pixel_map = PixelMap(before=before, after=(output.height, output.width))
+    metadata, notes = fit_metadata(metadata, pixel_map)
+    if metadata.exif is not None and before != picture.size:
+        block = exif.read_exif(metadata.exif)
+        metadata = replace(metadata, exif=block.edited({}, dict.fromkeys(_AREAS)))
+    if is_photograph and options.records_provenance:
+        files = companions_on_disk(picture.path)
+        input_id = source_id(picture.path, map(str, files), picture.input_id)
+        provenance = options.make_provenance(input_id)
+        earlier = metadata.software or exif.software(metadata.exif)
+        metadata = replace(metadata, software=provenance.software(earlier))
+    metadata, lost = dress_metadata(metadata, item.format)
+    return metadata, (*notes, *lost)
+
+
+def leave_to_embedding(output: OutputProfile, fmt: str) -> OutputProfile:
+    """Return an output without the texts and EXIF that GDAL would write, beside some formats."""
+    tags = {}
+    if "COLOR_PROFILE" in output.tags:
+        tags["COLOR_PROFILE"] = output.tags["COLOR_PROFILE"]
+    if fmt == "tif":
+        tags[""] = {
+            key: text
+            for key, text in output.tags.get("", {}).items()
+            if key.startswith(_TAGS_OF_TIFF)
+        }
+    return replace(output, tags=tags)
+
+
 def _without_metadata(bands: BandDecision) -> BandDecision:
     """Return what was decided on bands, of which no tags go into the output."""
     look = replace(bands.look, info=without_tags(bands.look.info))
@@ -254,46 +309,6 @@ def _fingerprint(
         "part": [window.left, window.top, window.width, window.height],
         "cutline": options.polygons and options.polygons.checksum,
     }
-
-
-def check_room(plan: RasterPlan) -> RasterPlan:
-    """Return a plan with a note if its output may not fit on the disk.
-
-    Raises:
-        PictureError: If it cannot fit.
-    """
-    free, _ = free_disk(plan.item.target)
-    if free >= round(disk_needed(plan.output) * plan.info.block_share):
-        return plan
-    # parts of an earlier run are there, or are removed
-    likely = max(foresee_disk(plan) - plan.parts.stored_bytes, 0)
-    advice = "a part (--srcwin)"
-    if plan.options.mosaic:
-        advice = "a folder with fewer of its files"
-    notes = plan.item.check_disk(
-        "parts and result may take",
-        round(UNSURE_SHARE * likely),
-        round(SURE_SHARE * likely),
-        advice,
-        refuses=plan.options.disk_check,
-    )
-    return replace(plan, notes=(*plan.notes, *notes))
-
-
-def foresee_disk(plan: RasterPlan) -> int:
-    """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
-    info = plan.info
-    scale = plan.options.scale
-    sample = sample_disk(info, plan.layout, plan.window, scale, plan.output)
-    most = round(disk_needed(plan.output) * info.block_share)
-    # a mosaic may have large holes, and its samples lie beside them by chance
-    input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
-    if info.driver == "VRT" and input_bytes:
-        # twice, as parts and result lie there together
-        most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
-    if sample is None:
-        return round(USUAL_SHARE * most)
-    return min(sample, most)
 
 
 @dataclass(frozen=True)
@@ -337,7 +352,7 @@ def decide_bands(look: Look, options: Settled, reasons: Reasons) -> BandDecision
     )
     if options.dtype is not None:
         layout = as_floats(look.info, layout, options.dtype)
-    check_dtype(look, layout)
+    check_dtype(look.info, layout)
     if layout.alpha:
         layout = replace(layout, soft_alpha=look.range_of_soft_alpha(layout.alpha))
     return _mark_outside(BandDecision(look, layout))

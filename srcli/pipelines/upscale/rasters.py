@@ -26,12 +26,14 @@ from srcli.imaging.rasters.publishing import publish, try_creation_options
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.stac import acquisition_time, write_item
 from srcli.inference.calibration import calibrate
+from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
+from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.looking import look_at_raster
-from srcli.pipelines.upscale.plans import check_room, plan_raster
+from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.single_photographs import make_pages
-from srcli.pipelines.upscale.writing_forecast import WritingForecast
+from srcli.pipelines.upscale.writing_forecast import WritingForecast, check_room
 from srcli.ports import Task, TileGrid, Window
 from srcli.threads import write_behind
 
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
     from srcli.imaging.photographs.photograph import Picture
     from srcli.imaging.rasters.opening import OpenedRaster
     from srcli.inference.engines import EnginePool
-    from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.photographs import PhotographUpscaler, Pools
@@ -102,7 +103,7 @@ class CalibratingStep:
         return RasterCalibration(
             tiling=tiling,
             fingerprint={
-                "model": f"{plan.options.model} {pool.digest(engine)[:16]}",
+                "model": f"{plan.options.model} {network_digest(engine.network)[:16]}",
                 "tile": [grid.tile_height, grid.tile_width, grid.overlap],
                 "batch": engine.batch_size(grid.tile_height, grid.tile_width),
                 "precision": str(engine.half or "fp32"),
@@ -271,12 +272,13 @@ def make_raster_engine(
     plan: RasterPlan, pool: EnginePool, *, gray: bool = False
 ) -> RasterEngine:
     """Return the engine for a raster's bands, with the network of the pool."""
-    return pool.raster_engine(
+    bits = 8 if plan.layout.smooth_dtype == "uint8" else 32
+    return RasterEngine(
+        pool.engine(bits),
         groups=plan.layout.groups,
         values=plan.values,
         interpolated=plan.interpolated,
         gray=gray,
-        bits=8 if plan.layout.smooth_dtype == "uint8" else 32,
     )
 
 

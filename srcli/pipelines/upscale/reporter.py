@@ -135,7 +135,7 @@ class FileReport:
     """Share by which its weights were made crisp, above 0 to 1; None for these alone."""
     condition: str = ""
     """What a picture has gone through, by which ``auto`` chose: a word of
-    ``condition.classify_condition``, or ``saved`` for a JPEG that shows nothing."""
+    ``choosing.classify_condition``, or ``saved`` for a JPEG that shows nothing."""
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""

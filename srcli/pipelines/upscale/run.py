@@ -315,7 +315,8 @@ def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> No
     from srcli.imaging.rasters.disk_use import disk_needed, passing_share
     from srcli.imaging.rasters.publishing import try_creation_options
     from srcli.pipelines.upscale.looking import look_at_raster
-    from srcli.pipelines.upscale.plans import check_room, foresee_disk, plan_raster
+    from srcli.pipelines.upscale.plans import plan_raster
+    from srcli.pipelines.upscale.writing_forecast import check_room, foresee_disk
 
     item = opened.item
     frames = 1

@@ -66,8 +66,10 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
     from srcli.imaging.files.stored_parts import StoredParts
+    from srcli.imaging.films.clock import Pace
     from srcli.imaging.films.reading import TimedFrame
     from srcli.imaging.photographs.photograph import Picture
+    from srcli.imaging.pixels.arrays import Size
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
@@ -84,19 +86,27 @@ _AHEAD = 2
 """Frames that may wait for the encoder."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Film:
+    """Frames of an input on their way to a video, or to a folder of pictures."""
+
+    item: Item
+    picture: Picture
+    photographs: PhotographUpscaler
+    size: Size
+    """Of the output."""
+    model: str
+    condition: str
+    warnings: tuple[str, ...]
+
+
 def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     """Upscale a video with the engines of photographs."""
-    item = opened.item
-    picture = opened.picture
+    film, pace = _begin_video(opened, photographs)
+    item = film.item
     options = photographs.options
-    size, warnings = check_output(item, picture, options)
-    frames, pace = measure_frames(item.source)
-    picture = replace(picture, frames=frames)
-    if INTERLACED not in picture.warnings and looks_interlaced(item.source):
-        warnings += (INTERLACED,)
-    model, condition = choose_video_model(item.source, options)
     with open_video(item.source) as video:
-        encoding = choose_encoding(video, item.format, size, options.quality, pace)
+        encoding = choose_encoding(video, item.format, film.size, options.quality, pace)
         known: dict[str, Any] = {
             "seen": video,
             "encoding": encoding,
@@ -104,20 +114,121 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
         }
         try_video(item.target, **known)
         output = _Output.of_segments(item, encoding, partial(write_video, **known))
-        tiles, missing = _make_frames(
-            item, picture, model, photographs, video.frames, output
-        )
-    missing += tuple(video.damages())
+        facts = _make_frames(film, video.frames, output)
+    facts["warnings"] += tuple(video.damages())
     if video.has_captions:
-        missing += ("closed captions left out, which srx cannot copy",)
-    return {
-        "model": model,
-        "condition": condition,
-        "tiles": tiles,
-        "size": size,
-        "frames": picture.frames,
-        "warnings": (*picture.warnings, *warnings, *missing),
-    }
+        facts["warnings"] += ("closed captions left out, which srx cannot copy",)
+    return facts
+
+
+def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale an animation (GIF, WebP, APNG) into a video."""
+    item = opened.item
+    picture = opened.picture
+    options = photographs.options
+    film = _begin(item, picture, photographs, options.usual_model(picture.size))
+    # a profile is followed, not lost
+    plain = replace(picture, metadata=replace(picture.metadata, icc=None))
+    _, lost = choose_metadata(item, plain, options, options.model, film.size)
+    encoding = choose_animation_encoding(
+        item.source, item.format, film.size, options.quality
+    )
+
+    def frames_from(first: int) -> Iterator[TimedFrame]:
+        return islice(_timed_frames(picture), first, None)
+
+    join = partial(write_silent_video, encoding=encoding)
+    output = _Output.of_segments(item, encoding, join)
+    facts = _make_frames(film, frames_from, output)
+    facts["warnings"] += lost
+    return facts
+
+
+def upscale_to_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale a video into numbered pictures, with a table of their times."""
+    film, _ = _begin_video(opened, photographs)
+    item = film.item
+    options = photographs.options
+    writing = writing_options(item, film.picture, options)
+    frames = StoredFrames(item.target, item.format)
+    if not options.overwrite:
+        frames.check_names(film.picture.frames)
+    with open_video(item.source) as video:
+        stored = replace(film.picture.metadata, colours=hdr_colours(video))
+        film = replace(film, picture=replace(film.picture, metadata=stored))
+        metadata, lost = choose_metadata(
+            item, film.picture, options, film.model, film.size
+        )
+        time_base = video.stream.time_base or Fraction(1)
+        output = _Output(
+            frames,
+            [item.format, str(writing["quality"]), str(time_base)],
+            partial(FrameWriter, frames, metadata, **writing),
+            partial(write_table, time_base=time_base),
+        )
+        facts = _make_frames(film, video.frames, output)
+        if len(video.container.streams) > 1:
+            lost += ("sound and other tracks are left out: frames hold none",)
+    facts["warnings"] += (*lost, *video.damages())
+    return facts
+
+
+def upscale_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale a folder of numbered pictures into a video."""
+    item = opened.item
+    picture = opened.picture
+    options = photographs.options
+    film = _begin(item, picture, photographs)
+    frame_folder = find_frames(item.source)
+    schedule = schedule_of(frame_folder, options.rate)
+    encoding = choose_animation_encoding(
+        item.source,
+        item.format,
+        film.size,
+        options.quality,
+        time_base=schedule.time_base,
+        pace=schedule.pace,
+        is_deep=picture.bits > 8,
+    )
+
+    def frames_from(first: int) -> Iterator[TimedFrame]:
+        for index in range(first, len(frame_folder.files)):
+            frame = read_frame(frame_folder.files[index], picture.bits)
+            yield schedule.timing(index), frame
+
+    join = partial(write_silent_video, encoding=encoding)
+    output = _Output.of_segments(item, encoding, join)
+    return _make_frames(film, frames_from, output)
+
+
+def _begin_video(opened: Opened, photographs: PhotographUpscaler) -> tuple[_Film, Pace]:
+    """Begin with a video, of which all frames are counted."""
+    item = opened.item
+    count, pace = measure_frames(item.source)
+    film = _begin(item, replace(opened.picture, frames=count), photographs)
+    if INTERLACED not in film.picture.warnings and looks_interlaced(item.source):
+        film = replace(film, warnings=(*film.warnings, INTERLACED))
+    return film, pace
+
+
+def _begin(
+    item: Item, picture: Picture, photographs: PhotographUpscaler, model: str = ""
+) -> _Film:
+    """Check that format, memory and disk hold the result; choose the model by the frames."""
+    options = photographs.options
+    size, warnings = check_output(item, picture, options)
+    condition = ""
+    if not model:
+        model, condition = choose_video_model(item.source, options)
+    return _Film(
+        item=item,
+        picture=picture,
+        photographs=photographs,
+        size=size,
+        model=model,
+        condition=condition,
+        warnings=(*picture.warnings, *warnings),
+    )
 
 
 @dataclass(frozen=True)
@@ -141,16 +252,12 @@ class _Output:
         return cls(segments, [str(encoding), av.__version__], open_encoder, join)
 
 
-def _make_frames(
-    item: Item,
-    picture: Picture,
-    model: str,
-    photographs: PhotographUpscaler,
-    frames_from: FramesFrom,
-    output: _Output,
-) -> tuple[int, tuple[str, ...]]:
-    """Make the missing parts and the output; return the tiles and what is left out, in words."""
-    options = photographs.options
+def _make_frames(film: _Film, frames_from: FramesFrom, output: _Output) -> Facts:
+    """Make the missing parts and the output; return what is known of it."""
+    item = film.item
+    picture = film.picture
+    photographs = film.photographs
+    model = film.model
     reporter = photographs.reporter
     parts = output.parts
     with photographs.keep_parts(item, parts, picture, model, encoding=output.form):
@@ -171,117 +278,20 @@ def _make_frames(
         encoder.finish()
         work.advance_to(_SHARE_OF_FRAMES)
         reporter.describe(f"{item.source.name}: joining frames and sound")
+        options = photographs.options
         size = options.final_size(picture.size)
         metadata, _ = choose_metadata(item, picture, options, model, size)
         attributes = writing_options(item, picture, options)["attributes"]
         missing = output.join(parts, metadata.software, attributes)
         work.advance_to(1.0)
         parts.remove()
-    return tiles, missing
-
-
-def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
-    """Upscale an animation (GIF, WebP, APNG) into a video."""
-    item = opened.item
-    picture = opened.picture
-    options = photographs.options
-    size, warnings = check_output(item, picture, options)
-    # a profile is followed, not lost
-    plain = replace(picture, metadata=replace(picture.metadata, icc=None))
-    _, lost = choose_metadata(item, plain, options, options.model, size)
-    encoding = choose_animation_encoding(
-        item.source, item.format, size, options.quality
-    )
-
-    def frames_from(first: int) -> Iterator[TimedFrame]:
-        return islice(_timed_frames(picture), first, None)
-
-    join = partial(write_silent_video, encoding=encoding)
-    output = _Output.of_segments(item, encoding, join)
-    model = options.usual_model(picture.size)
-    tiles, _ = _make_frames(item, picture, model, photographs, frames_from, output)
     return {
         "model": model,
+        "condition": film.condition,
         "tiles": tiles,
-        "size": size,
+        "size": film.size,
         "frames": picture.frames,
-        "warnings": (*picture.warnings, *warnings, *lost),
-    }
-
-
-def upscale_to_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
-    """Upscale a video into numbered pictures, with a table of their times."""
-    item = opened.item
-    options = photographs.options
-    count, _ = measure_frames(item.source)
-    picture = replace(opened.picture, frames=count)
-    size, warnings = check_output(item, picture, options)
-    if INTERLACED not in picture.warnings and looks_interlaced(item.source):
-        warnings += (INTERLACED,)
-    model, condition = choose_video_model(item.source, options)
-    writing = writing_options(item, picture, options)
-    frames = StoredFrames(item.target, item.format)
-    if not options.overwrite:
-        frames.check_names(count)
-    with open_video(item.source) as video:
-        stored = replace(picture.metadata, colours=hdr_colours(video))
-        picture = replace(picture, metadata=stored)
-        metadata, lost = choose_metadata(item, picture, options, model, size)
-        time_base = video.stream.time_base or Fraction(1)
-        output = _Output(
-            frames,
-            [item.format, str(writing["quality"]), str(time_base)],
-            partial(FrameWriter, frames, metadata, **writing),
-            partial(write_table, time_base=time_base),
-        )
-        tiles, _ = _make_frames(item, picture, model, photographs, video.frames, output)
-        if len(video.container.streams) > 1:
-            lost += ("sound and other tracks are left out: frames hold none",)
-        lost += tuple(video.damages())
-    return {
-        "model": model,
-        "condition": condition,
-        "tiles": tiles,
-        "size": size,
-        "frames": count,
-        "warnings": (*picture.warnings, *warnings, *lost),
-    }
-
-
-def upscale_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
-    """Upscale a folder of numbered pictures into a video."""
-    item = opened.item
-    picture = opened.picture
-    options = photographs.options
-    size, warnings = check_output(item, picture, options)
-    model, condition = choose_video_model(item.source, options)
-    frame_folder = find_frames(item.source)
-    schedule = schedule_of(frame_folder, options.rate)
-    encoding = choose_animation_encoding(
-        item.source,
-        item.format,
-        size,
-        options.quality,
-        time_base=schedule.time_base,
-        pace=schedule.pace,
-        is_deep=picture.bits > 8,
-    )
-
-    def frames_from(first: int) -> Iterator[TimedFrame]:
-        for index in range(first, len(frame_folder.files)):
-            frame = read_frame(frame_folder.files[index], picture.bits)
-            yield schedule.timing(index), frame
-
-    join = partial(write_silent_video, encoding=encoding)
-    output = _Output.of_segments(item, encoding, join)
-    tiles, _ = _make_frames(item, picture, model, photographs, frames_from, output)
-    return {
-        "model": model,
-        "condition": condition,
-        "tiles": tiles,
-        "size": size,
-        "frames": picture.frames,
-        "warnings": (*picture.warnings, *warnings),
+        "warnings": (*film.warnings, *missing),
     }
 
 

@@ -1,4 +1,4 @@
-"""Writing the file of a raster as a part of its progress, and the room that it needs.
+"""Foresee what writing a raster takes: room on the disk, and time, a part of its progress.
 
 Parts go into the canvas while others are made. What the end writes beside it may take as
 long as a fast network, and is counted from the start as so many tiles.
@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from srcli.files import free_disk
+from srcli.files import file_state, free_disk
 from srcli.imaging.rasters.canvas import Canvas, append_behind
-from srcli.imaging.rasters.disk_use import growth_at_end
+from srcli.imaging.rasters.disk_use import disk_needed, growth_at_end, sample_disk
 from srcli.machine import processor_count
 from srcli.pipelines.upscale.reporter import LARGEST_SHARE, WritingWork
 from srcli.quantities import format_bytes
@@ -30,6 +31,58 @@ MOST_PROCESSORS = 6
 """Beyond these GDAL, which reads and hands out blocks in one thread, is no faster."""
 TELLING_SHARE = 0.1
 """Of the file, from which on the time that it took tells more than the forecast."""
+
+USUAL_SHARE = 0.4
+"""Share of its uncompressed size that an output takes where no sample of it is made;
+photographs rarely shrink so far."""
+MOST_GROWTH = 12
+"""How many times larger a pixel becomes by compression without loss; that of the input
+may have been a lossy one."""
+SURE_SHARE = 0.6
+"""Share of the foreseen bytes that must be free on disk, as samples may be unlike the
+rest."""
+UNSURE_SHARE = 1.3
+"""Share of the foreseen bytes that an output may take after all."""
+
+
+def check_room(plan: RasterPlan) -> RasterPlan:
+    """Return a plan with a note if its output may not fit on the disk.
+
+    Raises:
+        PictureError: If it cannot fit.
+    """
+    free, _ = free_disk(plan.item.target)
+    if free >= round(disk_needed(plan.output) * plan.info.block_share):
+        return plan
+    # parts of an earlier run are there, or are removed
+    likely = max(foresee_disk(plan) - plan.parts.stored_bytes, 0)
+    advice = "a part (--srcwin)"
+    if plan.options.mosaic:
+        advice = "a folder with fewer of its files"
+    notes = plan.item.check_disk(
+        "parts and result may take",
+        round(UNSURE_SHARE * likely),
+        round(SURE_SHARE * likely),
+        advice,
+        refuses=plan.options.disk_check,
+    )
+    return replace(plan, notes=(*plan.notes, *notes))
+
+
+def foresee_disk(plan: RasterPlan) -> int:
+    """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
+    info = plan.info
+    scale = plan.options.scale
+    sample = sample_disk(info, plan.layout, plan.window, scale, plan.output)
+    most = round(disk_needed(plan.output) * info.block_share)
+    # a mosaic may have large holes, and its samples lie beside them by chance
+    input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
+    if info.driver == "VRT" and input_bytes:
+        # twice, as parts and result lie there together
+        most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
+    if sample is None:
+        return round(USUAL_SHARE * most)
+    return min(sample, most)
 
 
 class WritingForecast(WritingWork):

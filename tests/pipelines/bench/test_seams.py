@@ -12,8 +12,8 @@ import pytest
 
 from srcli.errors import UsageError
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import choose_tiling, make_engine
-from srcli.inference.tiling import Tiling
+from srcli.inference.engines import make_engine
+from srcli.inference.tiling import Tiling, choose_tiling
 from srcli.models.loading import load_model
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "seams.py"

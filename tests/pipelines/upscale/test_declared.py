@@ -31,20 +31,20 @@ CHECKSUMS = """
 --long-edge 2048 --only-smaller          | 499874c8 | 499874c8 | a2177935
 --fit x2160 -s 2                         | dd2e81f6 | dd2e81f6 | 7fb470d2
 --quality 80                             | 0d72dbee | 0d72dbee | dd0bbdd0
---rate 30000/1001                        | 7d2694a5 | 7d2694a5 | 821ff752
+--rate 30000/1001                        | 7d2694a5 | 7d2694a5 | 7bd96fea
 --pages 2                                | a51328f0 | a51328f0 | a7a62123
 --dpi scale                              | 7da7be38 | 7da7be38 | d04a746f
---bilevel                                | 153fdcef | 153fdcef | 2de60ada
+--bilevel                                | 153fdcef | 153fdcef | c44aa5cd
 --dpi 300                                | 6f806a03 | 6f806a03 | 88bf6ba0
---tta                                    | 540c8b07 | 540c8b07 | dfff9b8b
+--tta                                    | 540c8b07 | 540c8b07 | d0857366
 --back-project                           | d2d1b107 | d2d1b107 | 9df5a695
 --back-project=area                      | 2b0b2ba4 | 2b0b2ba4 | 7472a73d
---denoise 0.5                            | 5af870f6 | 5af870f6 | 0c736d03
---wrap both                              | 8f592b70 | 8f592b70 | 8645fa11
---value-range 255                        | 8c85df23 | 8c85df23 | 31e8d7c0
+--denoise 0.5                            | 5af870f6 | 5af870f6 | 561d3af7
+--wrap both                              | 8f592b70 | 8f592b70 | 8e4ddad2
+--value-range 255                        | 8c85df23 | 8c85df23 | 8648f089
 --keep-hidden                            | 42928e17 | 42928e17 | cb11dfbb
 -f cog                                   | 7f9559da |          | d01534a5
---mosaic --bidx 1,2,3                    | ab67639c | 725937ea | 72452974
+--mosaic --bidx 1,2,3                    | 7392591f | 725937ea | 7285e802
 -b 4 -b 3,2                              | 5c406ff2 |          | f8b392c7
 --rgb 3,2,1                              | 8fe8ca24 |          | 4f555a37
 --rgb none                               | 84f24114 |          | 1cd4ee4d
@@ -54,15 +54,15 @@ CHECKSUMS = """
 --alpha yes                              | 725436e7 |          | c68ff6f8
 --nodata nan                             | be59bc4c |          | 5b55b71a
 --nodata 0,255                           | e3a6414e |          | 891a6925
--ot Float32                              | 9fed1877 |          | 10e97f2e
---divide                                 | d86e7318 |          | d97a82ba
--srcwin 10 20 300 400                    | fe2b3683 |          | 3d30e1c7
---bounds 1 -2 3 4.5                      | 4b65b4d8 |          | 927e67f0
--projwin -1 4.5 3 2                      | 82e4527b |          | f80600f1
+-ot Float32                              | 9fed1877 |          | 526c95f9
+--divide                                 | d86e7318 |          | bd9a7a3c
+-srcwin 10 20 300 400                    | fe2b3683 |          | 58caec41
+--bounds 1 -2 3 4.5                      | 4b65b4d8 |          | 7594092b
+-projwin -1 4.5 3 2                      | 82e4527b |          | bc15ef88
 -co TILED=YES -co NUM_THREADS=4          | 93919c3e |          | cd89dd11
 --cutline CUTLINE                        | 3f70a0c8 |          | 331f910e
---fit 9x --quality 8 --tta --denoise 0.25 --wrap y | faf138f8 | faf138f8 | b7e87785
---bidx 3,2,1 --rgb 1,2,3 --nodata 0 -srcwin 0 0 9 9 --cog --tta | 41a47632 | 540c8b07 | 73a89097
+--fit 9x --quality 8 --tta --denoise 0.25 --wrap y | dce8ff70 | dce8ff70 | e2e02a0a
+--bidx 3,2,1 --rgb 1,2,3 --nodata 0 -srcwin 0 0 9 9 --cog --tta | 09a7790d | 540c8b07 | b295d221
 """
 """Checksums of options, as version 0.1.0 has written them into rasters, into photographs,
 and into rasters enlarged by g-idrn-photo."""
