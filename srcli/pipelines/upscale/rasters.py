@@ -142,6 +142,11 @@ class MakingStep:
         return 1 if self.calibration is None else len(self.grid.lefts)
 
     @property
+    def tile_megapixels(self) -> float:
+        """As how much work a tile counts, or a part."""
+        return 1.0 if self.calibration is None else self.grid.tile_megapixels
+
+    @property
     def tile_row_count(self) -> int:
         """Number of rows of tiles that all runs need."""
         return sum(len(self.tile_rows(run)) for run in self.runs)
@@ -231,7 +236,7 @@ class MakingStep:
         # tiles of blank parts count as computed, else the task never gets to its end
         blank_rows = replace(self, runs=missing).tile_row_count
         blank_rows -= replace(self, runs=still_missing).tile_row_count
-        task.advance(blank_rows * self.tiles_across)
+        task.advance(blank_rows * self.tiles_across * self.tile_megapixels)
         return still_missing
 
     def _find_input(self, number: int) -> Window:
@@ -355,7 +360,8 @@ def make_raster(
         step = MakingStep(plan, calibration, parts.missing())
         steps = _split_runs(step, slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
-        reporter.grow(tiles, plan.item.source)
+        work = tiles * step.tile_megapixels
+        reporter.grow(work, plan.item.source, plan.item.target)
         reporter.describe(f"enlarging {plan.item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
         reporter.waited.clear()

@@ -8,7 +8,7 @@ output; ``reporter.py`` reports it. ``workers.py`` does the same in several proc
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -18,17 +18,11 @@ from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from srcli.claims import remove_dead, wait_for_one
-from srcli.errors import ExitCode, UsageError
-from srcli.files import (
-    NEW_FILE,
-    cache_folder,
-    file_state,
-    parse_text,
-    read_input,
-    write_whole,
-)
+from srcli.errors import ExitCode, SrxError, UsageError
+from srcli.files import file_state
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.provenance import SHRUNK
+from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
@@ -52,6 +46,11 @@ from srcli.pipelines.upscale.makers import report_copy, upscale_items
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, choose_metadata
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.sidecars import carry_sidecar
+from srcli.pipelines.upscale.speeds import (
+    WaitForecast,
+    earlier_speeds,
+    speed_name,
+)
 from srcli.ports import Progress
 
 if TYPE_CHECKING:
@@ -60,9 +59,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.photographs import Pools
 
 
-_SPEEDS = "speeds.json"
-_LEAST_MEGAPIXELS = 1.0
-_MOST_SPEEDS = 50
 _SECONDS_TO_JUDGE = 30.0
 """Of a dry run, in which photographs are decoded, to say which model they get."""
 _SECONDS_TO_LOOK = 1.0
@@ -144,7 +140,7 @@ def upscale_due(
     try:
         if items and dry_run:
             report_estimates(items, options, reporter)
-            if speed := _speeds().get(_speed_key(options)):
+            if speed := earlier_speeds().get(speed_name(options)):
                 reporter.expected_seconds = reporter.megapixels / speed
         elif items:
             # an output folder that cannot be made ends the run before any work; of its
@@ -152,38 +148,15 @@ def upscale_due(
             folder = output if is_folder(output, options) else None
             if pools is None:
                 pools = _open_pools(options, executor)
-            _upscale(items, folder, options, reporter, executor, pools)
-            if executor is None:
-                _keep_speed(options, reporter)
+            with ExitStack() as at_end:
+                if executor is None:
+                    forecast = WaitForecast(options, pools, reporter)
+                    at_end.callback(forecast.keep)
+                _upscale(items, folder, options, reporter, executor, pools)
     finally:
         reporter.close()
         reporter.claims.release_all()
         remove_dead({item.target.parent for item in (*items, *finished)})
-
-
-def _speeds() -> dict[str, float]:
-    """Return megapixels of output a second of earlier runs, by what they depend on."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
-        speeds = parse_text(read_input(cache_folder() / _SPEEDS).decode())
-        return {str(name): float(speed) for name, speed in speeds.items()}
-    return {}
-
-
-def _speed_key(options: Settled) -> str:
-    return f"{options.model} {options.scale} {options.size} {options.engine}"
-
-
-def _keep_speed(options: Settled, reporter: Reporter) -> None:
-    """Keep how fast a run was, for ``--dry-run`` of the next one; short ones tell nothing."""
-    if reporter.megapixels < _LEAST_MEGAPIXELS:
-        return
-    speeds = _speeds()
-    speeds.pop(_speed_key(options), None)
-    speeds[_speed_key(options)] = reporter.megapixels / reporter.seconds
-    latest = dict(list(speeds.items())[-_MOST_SPEEDS:])
-    with suppress(OSError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        write_whole(cache_folder() / _SPEEDS, json.dumps(latest).encode(), NEW_FILE)
 
 
 def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
@@ -237,7 +210,7 @@ def _upscale(
                 for fault in find_faults(pool.network):
                     reporter.progress.warn(f"{options.model}: {fault}")
     items[0].make_folder(folder)
-    reporter.open(len(items), _pixel_counts(items))
+    reporter.open(len(items), _expected_work(items, options))
     while items:
         if executor is not None:
             from srcli.pipelines.upscale.workers import upscale_by_workers
@@ -258,19 +231,32 @@ def _upscale(
         wait_for_one([item.target for item in items])
 
 
-def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
-    """Return pixels of inputs by a quick look, by which to reckon the time that is left.
+def _expected_work(items: Sequence[Item], options: Settled) -> dict[Path, int]:
+    """Return pixels that go through networks by a quick look, to reckon the time that is left.
 
     On slow disks those that are not looked at in time count as the mean.
     """
-    counts: dict[Path, int] = {}
+    work: dict[Path, int] = {}
     ends = time.monotonic() + _SECONDS_TO_LOOK
     for item in items if len(items) > 1 else ():
         if time.monotonic() > ends:
             break
-        if count := pillow.quick_pixel_count(item.source):
-            counts[item.source] = count
-    return counts
+        frames = 1
+        size = pillow.quick_size(item.source)
+        if size == (0, 0):
+            with suppress(SrxError):
+                picture = open_picture(item.source)
+                size = picture.size
+                if not picture.is_on_map:  # whose pages are overviews
+                    frames = picture.frames
+        pixels = math.prod(size) * frames
+        if not pixels:
+            continue
+        work[item.source] = 0
+        for scale in options.steps(options.model, size):
+            work[item.source] += pixels
+            pixels *= scale**2
+    return work
 
 
 def _isolate_suspects(
