@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 
 import pytest
 from PIL import Image
 
+from srcli.files import cache_folder
 from srcli.imaging.pixels.geometry import Box
+from srcli.pipelines.upscale import speeds
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Reporter
@@ -102,6 +106,30 @@ def test_the_time_is_told_at_the_speed_of_the_last_run(srx, monkeypatch, tmp_pat
     assert "takes about 8 s, at the speed of the last run" in told
     told = srx("upscale b.png d.png -s 3 -m bicubic --dry-run", code=0).out
     assert "takes about" not in told
+
+
+def test_a_long_wait_is_told_before_it_begins(srx, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (90, 90)).save("a.png")
+    asked = "upscale a.png out -s 2 -m rrlfn -t 32 --overwrite"
+    # all that takes longer than a moment is long, from its first tiles on
+    with monkeypatch.context() as patch:
+        patch.setattr(speeds, "_LEAST_SECONDS", 0.0)
+        patch.setattr(speeds, "LONG_SECONDS", 0.001)
+        assert srx(asked, code=0).err.count("without a GPU this takes about") == 1
+    file = cache_folder() / "speeds.json"
+    known = json.loads(file.read_text())
+    (work,) = [name for name in known if name.startswith("tiles of rrlfn")]
+    known[work] = 1e-4  # of a hundredth of a megapixel, and more with overlaps
+    file.write_text(json.dumps(known))
+    told = srx(asked, code=0).err
+    minutes, fast = re.search(
+        r"without a GPU this takes about (\d+) min; -m fast takes about (\d+) ms", told
+    ).groups()
+    assert 2 <= int(minutes) <= 8
+    assert int(fast) < 1000
+    assert "without a GPU" not in srx(f"{asked} -q", code=0).err
+    assert "without a GPU" not in srx(f"{asked} -m bicubic", code=0).err
 
 
 def test_the_model_is_told_for_every_input_as_the_run_tells_it(
