@@ -51,7 +51,7 @@ def parse_area(text: str) -> tuple[int, ...]:
     shell_complete=complete_models,
     metavar="NAME|FILE",
     multiple=True,
-    help="Name, file, FILE.py:CLASS@FILE, auto, LABEL=any of these; repeatable. [all]",
+    help="[LABEL=]name, weights file, FILE.py:CLASS@FILE or auto. [default: all]",
 )
 @options.network_settings
 @option(

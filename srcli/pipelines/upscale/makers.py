@@ -90,16 +90,21 @@ def claim(item: Item, options: Settled, reporter: Reporter) -> bool:
     """
     if reporter.remote is not None:  # outputs lie in a folder of this process
         return True
-    is_made = is_made_meanwhile(item, options)
-    if not is_made:
-        if not reporter.claims.take(item.target):
-            reporter.elsewhere.append(item)
-            return False
-        # it may have been finished before it was claimed
-        is_made = is_made_meanwhile(item, options)
+    if _report_made(item, options, reporter):
+        return False
+    if not reporter.claims.take(item.target):
+        reporter.elsewhere.append(item)
+        return False
+    # it may have been finished before it was claimed
+    return not _report_made(item, options, reporter)
+
+
+def _report_made(item: Item, options: Settled, reporter: Reporter) -> bool:
+    """Report an item whose output another process has made; False for all others."""
+    is_made = reporter.remote is None and is_made_meanwhile(item, options)
     if is_made:
         reporter.add(item, "made by another")
-    return not is_made
+    return is_made
 
 
 def _open_stills(
@@ -114,6 +119,9 @@ def _open_stills(
     ignored = ", ".join(options.raster_options)
     for item in items:
         with reporter.guard(item):
+            # reading the headers of what others have made would take half of the time
+            if _report_made(item, options, reporter):
+                continue
             opened = open_item(item, options)
             if ignored and not opened.kind.is_raster:
                 reporter.note(_tell_ignored(opened, ignored), is_warning=True)

@@ -73,6 +73,8 @@ class Item:
     def make_folder(self, folder: Path | None = None) -> None:
         """Make the folder of the output, or one that it is in."""
         folder = folder or self.target.parent
+        if folder.is_dir():
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
