@@ -27,14 +27,14 @@ DENSE_BARS = {
 }
 """Most expressions that hold several steps, in 1,000 lines of code; pairs: ``a, b = x, y``."""
 MOST_TOKENS = {
-    "": 342_000,
+    "": 342_850,
     "imaging/rasters/": 52_400,
     "imaging/files/": 11_020,
     "imaging/photographs/": 18_000,
     "imaging/films/": 12_700,
     "imaging/metadata/": 9_350,
     "imaging/pixels/": 5_150,
-    "pipelines/upscale/": 57_000,
+    "pipelines/upscale/": 57_900,
     "pipelines/train/": 8_500,
     "pipelines/ablate/": 7_750,
     "pipelines/evaluate/": 6_900,
@@ -310,7 +310,7 @@ OTHER_KINDS = (
     "srcli.pipelines.upscale.array",
     "srcli.pipelines.upscale.videos", "srcli.pipelines.executors.processes", "rasterio", "av",
 )  # fmt: skip
-MOST_MODULES = 99
+MOST_MODULES = 100
 """Most of ours that one small JPEG imports, of which its network needs 41."""
 
 

@@ -206,7 +206,7 @@ class Reporter(Task):
     carry_sidecar: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
     """Writes the sidecars of a finished output; returns warnings, and lines for
     --verbose."""
-    on_work: Callable[[float, float], None] = lambda done, total: None
+    on_work: Callable[[float, float], None] = lambda finished, total: None
     """Called with the work that is done, and with all that is foreseen, in megapixels
     of tiles."""
     ending: Ending | None = None
@@ -365,10 +365,10 @@ class Reporter(Task):
         self._total = total
         self.on_work(self.finished, total)
 
-    def expect_pages(self, source: Path, count: int, kept: int) -> None:
-        """Split the weight of a file into pages, each of which calls ``grow``, but those kept."""
+    def expect_pages(self, source: Path, count: int, finished: int) -> None:
+        """Split the weight of a file into pages, of which unfinished ones call ``grow``."""
         weight = self._weights.get(source, 1.0) / count
-        self._to_enlarge -= weight * kept
+        self._to_enlarge -= weight * finished
         self._weights[source] = weight
 
     def add(

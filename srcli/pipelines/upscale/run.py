@@ -25,11 +25,21 @@ from srcli.imaging.files.provenance import SHRUNK
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.rasters import disk_use, publishing
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
 from srcli.inference.engines import pools_of_run
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale import (
+    looking,
+    plans,
+    rasters,
+    remote,
+    single_photographs,
+    videos,
+    workers,
+)
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.inputs import is_folder
@@ -96,9 +106,7 @@ def upscale_files(
     """
     reporter = Reporter(progress or Progress(), on_file, options)
     if isinstance(as_input(output), DatasetName):
-        from srcli.pipelines.upscale.remote import find_remote
-
-        reporter.remote = find_remote(output, options)
+        reporter.remote = remote.find_remote(output, options)
     if reporter.remote is not None:
         if executor is not None:
             raise UsageError(
@@ -165,11 +173,9 @@ def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
         return False
     if not open_item(item, options).kind.is_raster:
         return False
-    from srcli.imaging.rasters.publishing import add_overviews
-
     quality = options.quality or FORMATS["jpg"].default_quality
     assert quality is not None
-    if not add_overviews(item.target, quality):
+    if not publishing.add_overviews(item.target, quality):
         return False
     reporter.progress.message(
         f"{item.target}: overviews are added, all else is finished"
@@ -213,9 +219,7 @@ def _upscale(
     reporter.open(len(items), _expected_work(items, options))
     while items:
         if executor is not None:
-            from srcli.pipelines.upscale.workers import upscale_by_workers
-
-            upscale_by_workers(items, options, reporter, executor)
+            workers.upscale_by_workers(items, options, reporter, executor)
         else:
             photographs = PhotographUpscaler(pools, options, reporter)
             for group in _isolate_suspects(items, reporter.former.suspects):
@@ -298,35 +302,28 @@ def report_estimates(
 
 
 def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> None:
-    from srcli.imaging.rasters.disk_use import disk_needed, passing_share
-    from srcli.imaging.rasters.publishing import try_creation_options
-    from srcli.pipelines.upscale.looking import look_at_raster
-    from srcli.pipelines.upscale.plans import check_room, foresee_disk, plan_raster
-
     item = opened.item
     frames = 1
     with ExitStack() as stack:
         dataset = None
         if opened.kind is Kind.STACK:
-            from srcli.pipelines.upscale.rasters import open_page, page_numbers
-
             frames = opened.picture.frames
-            number, *_ = page_numbers(item.source, 1)
-            dataset = stack.enter_context(open_page(item.source, number))
+            number, *_ = rasters.page_numbers(item.source, 1)
+            dataset = stack.enter_context(rasters.open_page(item.source, number))
         seen = stack.enter_context(
-            look_at_raster(item, options, dataset, opened.picture)
+            looking.look_at_raster(item, options, dataset, opened.picture)
         )
-        plan = check_room(plan_raster(item, options, seen))
+        plan = plans.check_room(plans.plan_raster(item, options, seen))
         # what GDAL refuses is refused here
-        try_creation_options(item.target, plan.output)
-        likely = foresee_disk(plan)
-    page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
+        publishing.try_creation_options(item.target, plan.output)
+        likely = plans.foresee_disk(plan)
+    page_bytes = round(disk_use.disk_needed(plan.output) * plan.info.block_share)
     reporter.add(
         item,
         frames=frames,
         bytes=page_bytes * frames,
         likely_bytes=likely * frames,
-        passing_share=passing_share(plan.output),
+        passing_share=disk_use.passing_share(plan.output),
         details=plan.remarks,
         **plan.facts,
     )
@@ -340,9 +337,7 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
     warnings = picture.warnings
     pages = [picture]
     if opened.kind is Kind.PAGES:
-        from srcli.pipelines.upscale.single_photographs import open_pages
-
-        pages = open_pages(picture)
+        pages = single_photographs.open_pages(picture)
     elif opened.kind in (Kind.PHOTOGRAPH, Kind.LARGE):
         warnings = picture.losses
     else:
@@ -356,9 +351,7 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
     disk_bytes += rows_bytes
     details: tuple[str, ...] = ()
     if opened.kind in (Kind.VIDEO_TO_FRAMES, Kind.FRAMES_TO_VIDEO):
-        from srcli.pipelines.upscale.videos import describe_frames
-
-        details = describe_frames(opened, options)
+        details = videos.describe_frames(opened, options)
     _, lost = choose_metadata(item, picture, options, model or options.model, size)
     reporter.add(
         item,
@@ -385,9 +378,7 @@ def _foresee_model(
     if options.only_shrinks(picture.size):
         return SHRUNK, ""
     if opened.kind.has_frames:
-        from srcli.pipelines.upscale.videos import choose_video_model
-
-        return choose_video_model(opened.item.source, options)
+        return videos.choose_video_model(opened.item.source, options)
     if opened.kind in (Kind.ANIMATION, Kind.ANIMATION_TO_VIDEO) or not options.auto:
         return options.model, ""
     if reporter.seconds > _SECONDS_TO_JUDGE and opened.kind is not Kind.LARGE:

@@ -118,10 +118,10 @@ def test_a_long_wait_is_told_before_it_begins(srx, monkeypatch, tmp_path):
         patch.setattr(speeds, "LONG_SECONDS", 0.001)
         assert srx(asked, code=0).err.count("without a GPU this takes about") == 1
     file = cache_folder() / "speeds.json"
-    known = json.loads(file.read_text())
-    (work,) = [name for name in known if name.startswith("tiles of rrlfn")]
-    known[work] = 1e-4  # of a hundredth of a megapixel, and more with overlaps
-    file.write_text(json.dumps(known))
+    speed_of = json.loads(file.read_text())
+    (work,) = [name for name in speed_of if name.startswith("tiles of rrlfn")]
+    speed_of[work] = 1e-4  # of a hundredth of a megapixel, and more with overlaps
+    file.write_text(json.dumps(speed_of))
     told = srx(asked, code=0).err
     minutes, fast = re.search(
         r"without a GPU this takes about (\d+) min; -m fast takes about (\d+) ms", told
