@@ -34,7 +34,12 @@ from srcli.imaging.photographs.writing import write_photograph
 from srcli.imaging.pixels.arrays import Array, Size
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.choosing import choose_model, choose_passes
+from srcli.pipelines.upscale.choosing import (
+    INTERPOLATION_COST,
+    INTERPOLATION_MODEL,
+    choose_model,
+    choose_passes,
+)
 from srcli.pipelines.upscale.kinds import (
     check_output,
     choose_quality,
@@ -258,6 +263,8 @@ class PhotographUpscaler:
                     folder=item.target.parent,
                 )
                 image_job.owner = job
+                if job.passes[0][0] == INTERPOLATION_MODEL:
+                    image_job.cost = INTERPOLATION_COST
                 job.tiles += image_job.tiles
                 self.count_work(job, image_job)
                 yield image_job

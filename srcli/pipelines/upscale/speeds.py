@@ -92,7 +92,7 @@ class WaitForecast:
             self._first = work
             self._started = time.monotonic()
         self._work = work - self._first
-        speed = self._speed or self._measured_speed
+        speed = self._measured_speed or self._speed
         if self._is_told or not speed or total / speed < LONG_SECONDS:
             return
         self._is_told = True
