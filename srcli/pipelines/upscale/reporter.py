@@ -315,7 +315,8 @@ class Reporter(Task):
         """Add finished work, in megapixels of tiles."""
         self.finished += amount
         self._task.advance(amount)
-        self.on_work(self.finished, self._total)
+        if self._begun:  # else files alone are written
+            self.on_work(self.finished, self._total)
 
     def add_waiting(self, seconds: Mapping[str, float]) -> None:
         """Add seconds of waiting, of one process."""
@@ -363,7 +364,8 @@ class Reporter(Task):
             total *= self._to_enlarge / self._begun
         self._task.grow(total - self._total)
         self._total = total
-        self.on_work(self.finished, total)
+        if self._begun:
+            self.on_work(self.finished, total)
 
     def expect_pages(self, source: Path, count: int, finished: int) -> None:
         """Split the weight of a file into pages, of which unfinished ones call ``grow``."""
