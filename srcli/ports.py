@@ -87,6 +87,11 @@ class TileGrid:
         """Number of tiles."""
         return len(self.tops) * len(self.lefts)
 
+    @property
+    def tile_megapixels(self) -> float:
+        """As how much work a tile counts."""
+        return self.tile_height * self.tile_width / 1e6
+
     def position(self, row: int, column: int) -> tuple[int, int, int, int]:
         """Return top and left of a tile, and height and width of the image, in pixels."""
         return self.tops[row], self.lefts[column], self.height, self.width

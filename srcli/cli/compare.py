@@ -51,7 +51,7 @@ def parse_area(text: str) -> tuple[int, ...]:
     shell_complete=complete_models,
     metavar="NAME|FILE",
     multiple=True,
-    help="Name, weights file, FILE.py:CLASS@FILE or auto; repeatable. [default: all]",
+    help="[LABEL=]name, weights file, FILE.py:CLASS@FILE or auto. [default: all]",
 )
 @options.network_settings
 @option(
@@ -83,7 +83,8 @@ def command(
     Parts of PHOTO are enlarged by each. OUT.png shows them side by side; in OUT.gif,
     OUT.webp or OUT.mp4 they take turns in the same place, a second each, with their
     names. By default, parts with much, less and little detail are chosen; below each
-    picture stands the time that the model takes for a megapixel of its result.
+    picture stands the time that the model takes here for a megapixel of its result, and
+    the model that auto takes.
     """
     from srcli.report.pictures import check_turns, write_turns
 
@@ -93,16 +94,18 @@ def command(
     check_targets({"OUT": out})
     if out.exists() and photo.exists() and out.samefile(photo):
         raise UsageError(f"OUT {out}: is the photograph itself; give another name")
-    models = with_settings(models, network_settings)
     from PIL import Image
 
     from srcli.files import NEW_FILE
     from srcli.imaging.photographs.writing import new_file
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
+    from srcli.pipelines.labels import split_labels
 
+    models, labels = split_labels(models)
+    models = with_settings(models, network_settings)
     with Console(quiet=quiet) as console:
         try:
-            rows = compare(photo, models, scale, crop, console)
+            rows = compare(photo, models, scale, crop, console, labels)
         except PictureError as error:  # of the only input
             raise UsageError(str(error)) from error
     if takes_turns:

@@ -58,8 +58,8 @@ class ImageJob:
     calibration: Mapping[str, Any] | None = None
     """The engine's measurements of the whole image, for every tile of it; made if
     None."""
-    tile_weight: float = 1.0
-    """As how much work a tile counts."""
+    cost: float = 1.0
+    """Work of a tile beside that of one pass of a network."""
     seconds: float = 0.0
     """Its share of the time of its batches so far, by tiles."""
     error: SrxError | None = None
@@ -95,6 +95,11 @@ class ImageJob:
     def tiles(self) -> int:
         """Number of tiles to do."""
         return len(self.rows) * len(self.grid.lefts)
+
+    @property
+    def work(self) -> float:
+        """Megapixels of these tiles by their cost, by which progress is counted."""
+        return self.tiles * self.grid.tile_megapixels * self.cost
 
     @property
     def complete(self) -> bool:
@@ -518,7 +523,7 @@ def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) ->
             while rows:  # those that are written need not be kept until all are
                 _write_inner(job, scale, *rows.pop(0))
         if job.error is None:
-            task.advance(job.tile_weight)
+            task.advance(job.grid.tile_megapixels * job.cost)
 
 
 def _write_inner(job: ImageJob, scale: int, top: int, rows: Array) -> None:

@@ -17,6 +17,7 @@ from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
+from srcli.pipelines.labels import label_models
 from srcli.pipelines.upscale.array import upscale
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
@@ -50,9 +51,11 @@ def compare(
     scale: int,
     parts: Sequence[Part],
     progress: Progress,
+    labels: Sequence[str] = (),
 ) -> Rows:
     """Enlarge parts of a photograph by models; without any, by all models and in chosen parts.
 
+    ``labels`` are names for models, where not empty; see ``label_models``.
     UsageError for parts outside the photograph, other errors as ``srcli.upscale`` raises them.
     """
     opened = open_picture(photo)
@@ -86,8 +89,8 @@ def compare(
         row["input"] = repeat_pixels(region, scale)[inside]
     area = sum(region[:, :, 0].size for region, _ in regions) * scale**2 / 1e6
     task = progress.task("comparing", total=len(models), unit="models")
-    for model in models:
-        task.describe(model)
+    for model, label in label_models(models, labels).items():
+        task.describe(label)
         options = settle(Asked(model=model, scale=scale))
         # ``auto`` looks at the whole photograph
         chosen, _ = choose_model(photograph, options, opened.format)
@@ -95,7 +98,9 @@ def compare(
         enlarge(regions[0][0][:8, :8])  # loads it
         began = time.perf_counter()
         results = [enlarge(region)[inside] for region, inside in regions]
-        caption = f"{model}, {(time.perf_counter() - began) / area:.1f} s/MP"
+        seconds = (time.perf_counter() - began) / area
+        name = f"{label} ({chosen})" if options.auto else label
+        caption = f"{name}: {seconds:.1f} s a megapixel"
         for row, result in zip(rows.values(), results, strict=True):
             row[caption] = result
         task.advance(1)

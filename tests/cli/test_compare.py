@@ -12,7 +12,7 @@ from skimage import data
 
 import srcli
 from srcli.models import MODELS
-from srcli.models.weights import shipped_scales
+from srcli.models.weights import shipped_scales, weights_path
 from srcli.pipelines.compare import CELL_SIDE, compare
 from srcli.ports import Progress
 from srcli.report.pictures import choose_parts
@@ -98,7 +98,7 @@ def test_turns_as_a_video_need_the_extra_before_anything_is_enlarged(
 def test_each_model_enlarges_the_part_as_it_enlarges_the_photograph(photo):
     rows = compare(photo, ("bicubic", "rrlfn"), 2, [(64, 48, 40, 30)], Progress())
     ((area, row),) = rows.items()
-    shown = {caption.partition(",")[0]: picture for caption, picture in row.items()}
+    shown = {caption.partition(":")[0]: picture for caption, picture in row.items()}
     assert (area, [*shown]) == ((64, 48, 40, 30), ["input", "bicubic", "rrlfn"])
     pixels = np.asarray(Image.open(photo))
     near = pixels[48:78, 64:104].repeat(2, axis=0).repeat(2, axis=1)
@@ -189,5 +189,18 @@ def test_the_time_of_a_megapixel_counts_all_that_was_enlarged(photo, monkeypatch
 
     monkeypatch.setattr("srcli.pipelines.compare.upscale", enlarge)
     monkeypatch.setattr("srcli.pipelines.compare.time.perf_counter", lambda: clock[0])
-    rows = compare(photo, ("rrlfn",), 4, [(64, 48, 40, 30), (0, 0, 20, 20)], Progress())
-    assert list(map(list, rows.values())) == [["input", "rrlfn, 2.0 s/MP"]] * 2
+    trained = photo.parent / "run/best.safetensors"
+    trained.parent.mkdir()
+    trained.write_bytes(weights_path("rrlfn", 4).read_bytes())
+    parts = [(64, 48, 40, 30), (0, 0, 20, 20)]
+    models = ("rrlfn", "auto", str(trained), "fast")
+    labels = ("", "", "", "soon")
+    rows = compare(photo, models, 4, parts, Progress(), labels)
+    captions = [
+        "input",
+        "rrlfn: 2.0 s a megapixel",
+        "auto (g-idrn-photo): 2.0 s a megapixel",
+        "run: 2.0 s a megapixel",  # "best" says nothing
+        "soon (quick-photo): 2.0 s a megapixel",
+    ]
+    assert list(map(list, rows.values())) == [captions, captions]

@@ -414,7 +414,7 @@ def test_cutting_is_in_the_progress(tiles, tmp_path, notes, monkeypatch):
     assert f"enlarging {tiles.name}/5" in " ".join(texts)
     assert not any(".vrt" in text or "enlarged.tif" in text for text in texts)
     before = texts[: texts.index("cutting 6 tiles")]
-    assert sum(float(text.split()[-1]) for text in before if "grown" in text) > 1
+    assert sum("grown" in text for text in before) > 1
 
 
 def slow_writing(write):

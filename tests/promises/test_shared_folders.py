@@ -17,7 +17,9 @@ from PIL import Image
 
 from srcli import claims
 from srcli.files import hidden_name, machine_id
+from srcli.pipelines.upscale import makers
 from srcli.pipelines.upscale import run as upscale_run
+from srcli.pipelines.upscale.kinds import open_item
 from tests.fixtures.files import hear_signals, json_lines, names_in, wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS
 
@@ -82,6 +84,22 @@ def test_two_processes_make_each_output_once(pictures):
     assert sum(each.count("done") for each in states) == 30
     assert len(names_in("out")) == 30
     assert claims_in("out") == []
+
+
+def test_the_inputs_of_what_another_has_made_are_not_opened(srx, pictures, monkeypatch):
+    opened = []
+
+    def open_one_while_another_makes_the_rest(item, options):
+        opened.append(item.source.name)
+        with monkeypatch.context() as patch:  # of the other one
+            patch.setattr(makers, "open_item", open_item)
+            srx(SHRINK, code=0)
+        return open_item(item, options)
+
+    monkeypatch.setattr(makers, "open_item", open_one_while_another_makes_the_rest)
+    told = srx(SHRINK, code=0).out
+    assert "30 made by another srx" in told
+    assert len(opened) == 1
 
 
 def test_what_another_makes_is_left_to_it_and_told(srx, pictures, holder, monkeypatch):

@@ -31,7 +31,7 @@ from srcli.imaging.metadata.embedded import (
 )
 from srcli.imaging.photographs import dds, jxl
 from srcli.imaging.photographs.photograph import PIXEL_RATIOS, Picture, check_pixels
-from srcli.imaging.pixels.arrays import Array, empty_array, release
+from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
 
 Reader = Callable[[IO[bytes]], Image.Image]
 _READERS = {
@@ -108,13 +108,13 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             raise
 
 
-def quick_pixel_count(path: Path) -> int:
-    """Return the pixels of a picture by its first bytes; 0 for kinds that take long to look at."""
-    formats = ("PNG", "JPEG", "BMP", "GIF", "TIFF")
+def quick_size(path: Path) -> Size:
+    """Return (height, width) by the first bytes of a picture; 0 for kinds that need more."""
+    formats = ("PNG", "JPEG", "BMP")
     with suppress(*DAMAGE), quiet_libraries(), open_input(path) as stream:
         image = Image.open(stream, formats=formats)
-        return image.width * image.height
-    return 0
+        return image.height, image.width
+    return 0, 0
 
 
 def load(image: Image.Image) -> None:

@@ -295,7 +295,8 @@ def validation_sets(
                 pairs.append(read_pair(item, scale))
         if not pairs:
             raise DataError(f"--validate {name}: no picture has a partner in LR")
-        progress.message(f"{len(pairs)} pictures of {pictures.name} to validate on")
+        count = plural(len(pairs), "picture")
+        progress.message(f"{count} of {pictures.name} to validate on")
         digests = "/".join(pair.digest for pair in pairs)
         # Two folders HR in different places keep apart.
         sets[name if pictures.name in sets else pictures.name] = Pairs(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 INTERPOLATION_MODEL = "bicubic"
 """Name of the model that is bicubic interpolation."""
+INTERPOLATION_COST = 0.02
+"""Its work for a pixel beside that of a network."""
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 
 VISIBLE_BLOCKINESS = 1.2

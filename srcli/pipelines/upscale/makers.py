@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.files import explain_os_error, hold_same_bytes, open_input, replacing
 from srcli.imaging.files.formats import VIDEO, format_of_suffix
+from srcli.pipelines.upscale import rasters, single_photographs, videos
 from srcli.pipelines.upscale.finished import is_made_meanwhile
 from srcli.pipelines.upscale.kinds import Kind, Opened, open_item
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
@@ -24,43 +25,25 @@ Maker = Callable[[Opened, PhotographUpscaler], Facts]
 """Makes the output of one input."""
 
 
+_MAKERS = {
+    Kind.LARGE: (single_photographs, "upscale_large"),
+    Kind.PAGES: (single_photographs, "upscale_pages"),
+    Kind.ANIMATION: (single_photographs, "upscale_animation"),
+    Kind.ANIMATION_TO_VIDEO: (videos, "upscale_to_video"),
+    Kind.VIDEO: (videos, "upscale_video"),
+    Kind.VIDEO_TO_FRAMES: (videos, "upscale_to_frames"),
+    Kind.FRAMES_TO_VIDEO: (videos, "upscale_frames"),
+    Kind.RASTER: (rasters, "upscale_raster"),
+    Kind.STACK: (rasters, "upscale_stack"),
+}
+"""Makers of what goes alone, and takes time, by their modules."""
+
+
 def maker_of(kind: Kind) -> Maker:
-    """Return the maker of what goes alone, and takes time."""
-    if kind is Kind.ANIMATION:
-        from srcli.pipelines.upscale.single_photographs import upscale_animation
-
-        return upscale_animation
-    if kind is Kind.ANIMATION_TO_VIDEO:
-        from srcli.pipelines.upscale.videos import upscale_to_video
-
-        return upscale_to_video
-    if kind is Kind.VIDEO:
-        from srcli.pipelines.upscale.videos import upscale_video
-
-        return upscale_video
-    if kind is Kind.VIDEO_TO_FRAMES:
-        from srcli.pipelines.upscale.videos import upscale_to_frames
-
-        return upscale_to_frames
-    if kind is Kind.FRAMES_TO_VIDEO:
-        from srcli.pipelines.upscale.videos import upscale_frames
-
-        return upscale_frames
-    if kind is Kind.RASTER:
-        from srcli.pipelines.upscale.rasters import upscale_raster
-
-        return upscale_raster
-    if kind is Kind.STACK:
-        from srcli.pipelines.upscale.rasters import upscale_stack
-
-        return upscale_stack
-    if kind is Kind.PAGES:
-        from srcli.pipelines.upscale.single_photographs import upscale_pages
-
-        return upscale_pages
-    from srcli.pipelines.upscale.single_photographs import upscale_large
-
-    return upscale_large
+    """Return the maker of a kind; its module is imported now."""
+    module, name = _MAKERS[kind]
+    maker: Maker = getattr(module, name)
+    return maker
 
 
 def upscale_items(
@@ -90,16 +73,21 @@ def claim(item: Item, options: Settled, reporter: Reporter) -> bool:
     """
     if reporter.remote is not None:  # outputs lie in a folder of this process
         return True
-    is_made = is_made_meanwhile(item, options)
-    if not is_made:
-        if not reporter.claims.take(item.target):
-            reporter.elsewhere.append(item)
-            return False
-        # it may have been finished before it was claimed
-        is_made = is_made_meanwhile(item, options)
+    if _report_made(item, options, reporter):
+        return False
+    if not reporter.claims.take(item.target):
+        reporter.elsewhere.append(item)
+        return False
+    # it may have been finished before it was claimed
+    return not _report_made(item, options, reporter)
+
+
+def _report_made(item: Item, options: Settled, reporter: Reporter) -> bool:
+    """Report an item whose output another process has made; False for all others."""
+    is_made = reporter.remote is None and is_made_meanwhile(item, options)
     if is_made:
         reporter.add(item, "made by another")
-    return not is_made
+    return is_made
 
 
 def _open_stills(
@@ -114,6 +102,9 @@ def _open_stills(
     ignored = ", ".join(options.raster_options)
     for item in items:
         with reporter.guard(item):
+            # reading the headers of what others have made would take half of the time
+            if _report_made(item, options, reporter):
+                continue
             opened = open_item(item, options)
             if ignored and not opened.kind.is_raster:
                 reporter.note(_tell_ignored(opened, ignored), is_warning=True)

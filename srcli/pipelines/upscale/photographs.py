@@ -34,7 +34,12 @@ from srcli.imaging.photographs.writing import write_photograph
 from srcli.imaging.pixels.arrays import Array, Size
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.choosing import choose_model, choose_passes
+from srcli.pipelines.upscale.choosing import (
+    INTERPOLATION_COST,
+    INTERPOLATION_MODEL,
+    choose_model,
+    choose_passes,
+)
 from srcli.pipelines.upscale.kinds import (
     check_output,
     choose_quality,
@@ -83,6 +88,8 @@ class PhotographJob:
     """Time of its work so far, in which it did not wait for other photographs."""
     tiles: int = 0
     """Number of tiles of all passes so far."""
+    counted_work: float = 0.0
+    """Of the pass behind this one."""
 
     def forget_pixels(self) -> None:
         """Give back the memory, and the files, of its pixels."""
@@ -256,14 +263,23 @@ class PhotographUpscaler:
                     folder=item.target.parent,
                 )
                 image_job.owner = job
-                grid = image_job.grid
-                if grid.count == 1:
-                    area = grid.tile_height * grid.tile_width
-                    image_job.tile_weight = area / tiling.tile**2
+                if job.passes[0][0] == INTERPOLATION_MODEL:
+                    image_job.cost = INTERPOLATION_COST
                 job.tiles += image_job.tiles
-                work = image_job.tiles * image_job.tile_weight
-                self.reporter.grow(work, item.source)
+                self.count_work(job, image_job)
                 yield image_job
+
+    def count_work(self, job: PhotographJob, image_job: ImageJob) -> None:
+        """Count the work of a pass, and that of the one behind it as this one begins."""
+        work = image_job.work
+        if len(job.passes) > 1:
+            _, scale = job.passes[0]
+            work *= 1 + scale**2
+            job.counted_work += work - image_job.work
+        else:
+            work -= job.counted_work
+            job.counted_work = 0.0
+        self.reporter.grow(work, job.item.source, job.item.target)
 
     def _save(self, job: PhotographJob) -> None:
         """Write the output of a job after its last pass."""
@@ -284,15 +300,18 @@ class PhotographUpscaler:
         passes = list(self._passes(picture, model))
         size = None
         tiles = 0
+        work = 0.0
         if not passes:
             return tiles, self._shrink(frames, self.options.final_size(picture.size))
         enlarged = iter(frames)
         for number, (_, engine, grid) in enumerate(passes, 1):
-            tiles += grid.count * picture.frames
+            count = grid.count * picture.frames
+            tiles += count
+            work += count * grid.tile_megapixels
             if number == len(passes):
                 size = self.options.final_size(picture.size)
             enlarged = self._run_pass(enlarged, engine, grid, size, str(picture.path))
-        self.reporter.grow(tiles, picture.path)
+        self.reporter.grow(work, picture.path)
         return tiles, enlarged
 
     def _shrink(

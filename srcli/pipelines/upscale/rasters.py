@@ -30,6 +30,7 @@ from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
 from srcli.models.weights import network_digest
+from srcli.pipelines.upscale.choosing import INTERPOLATION_COST, INTERPOLATION_MODEL
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.single_photographs import make_pages
@@ -143,6 +144,21 @@ class MakingStep:
         return 1 if self.calibration is None else len(self.grid.lefts)
 
     @property
+    def cost(self) -> float:
+        """Passes of the network through which all bands of a pixel go."""
+        if self.plan.options.model == INTERPOLATION_MODEL:
+            return INTERPOLATION_COST
+        return len(self.plan.layout.groups)
+
+    @property
+    def tile_work(self) -> float:
+        """As how much work a tile counts, or a part without a network."""
+        if self.calibration is None:
+            pixels = len(self.plan.parts.span(0)) * self.plan.output.width
+            return pixels / 1e6 * INTERPOLATION_COST
+        return self.grid.tile_megapixels * self.cost
+
+    @property
     def tile_row_count(self) -> int:
         """Number of rows of tiles that all runs need."""
         return sum(len(self.tile_rows(run)) for run in self.runs)
@@ -179,7 +195,7 @@ class MakingStep:
             if engine is None:  # all bands hold classes
                 for number in run:
                     writer.write_part(number)
-                    task.advance(1)
+                    task.advance(self.tile_work)
             else:
                 self._enlarge(engine, source, writer, run, task)
 
@@ -208,6 +224,7 @@ class MakingStep:
                 grid=self.grid,
                 tile_rows=self.tile_rows(run),
                 calibration=tensors,
+                cost=self.cost,
             )
             run_one(engine, job, task=task)
             blended = time.monotonic()
@@ -232,7 +249,7 @@ class MakingStep:
         # tiles of blank parts count as computed, else the task never gets to its end
         blank_rows = replace(self, runs=missing).tile_row_count
         blank_rows -= replace(self, runs=still_missing).tile_row_count
-        task.advance(blank_rows * self.tiles_across)
+        task.advance(blank_rows * self.tiles_across * self.tile_work)
         return still_missing
 
     def _find_input(self, number: int) -> Window:
@@ -357,7 +374,8 @@ def make_raster(
         step = MakingStep(plan, calibration, parts.missing())
         steps = _split_runs(step, slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
-        reporter.grow(tiles, plan.item.source)
+        work = tiles * step.tile_work
+        reporter.grow(work, plan.item.source, plan.item.target)
         reporter.describe(f"enlarging {plan.item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
         reporter.waited.clear()

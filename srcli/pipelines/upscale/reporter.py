@@ -73,6 +73,8 @@ class Item:
     def make_folder(self, folder: Path | None = None) -> None:
         """Make the folder of the output, or one that it is in."""
         folder = folder or self.target.parent
+        if folder.is_dir():
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -204,6 +206,9 @@ class Reporter(Task):
     carry_sidecar: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
     """Writes the sidecars of a finished output; returns warnings, and lines for
     --verbose."""
+    on_work: Callable[[float, float], None] = lambda finished, total: None
+    """Called with the work that is done, and with all that is foreseen, in megapixels
+    of tiles."""
     ending: Ending | None = None
     """What is made of the parts of rasters; None writes them into the output."""
     files: list[FileReport] = field(default_factory=list)
@@ -228,18 +233,17 @@ class Reporter(Task):
     def __post_init__(self) -> None:
         self._task = Task()
         self._expected = 0
-        self._to_enlarge = 0
-        """Files that have tiles, which networks enlarge."""
+        self._to_enlarge = 0.0
+        """Weight of the files that have tiles, which networks enlarge; 1 is a mean one."""
         self._noted: set[str] = set()
         self._earlier: set[Path] = set()
         self._weights: dict[Path | None, float] = {}
-        self._begun_sources: set[Path | None] = set()
+        self._begun_pages: set[Path] = set()
         self._begun = 0.0
-        self._expected_pages = 0
-        self._tiles = 0.0
+        self._work = 0.0
         self._total = 0.0
         self.finished = 0.0
-        """Tiles that are done, of all pictures."""
+        """Work that is done, in megapixels of tiles of all pictures."""
         self.waited: defaultdict[str, float] = defaultdict(float)
         """Seconds for which the work on rasters stood still, by what it waited for."""
         self.started = self.former.started or time.monotonic()
@@ -292,25 +296,27 @@ class Reporter(Task):
     def open(self, files: int, sizes: Mapping[Path, int] | None = None) -> None:
         """Start the progress display, before any ``grow``; ``files`` is 0 in a worker.
 
-        ``sizes`` are numbers of pixels of inputs, by which these are expected to take
-        more or less than others.
+        ``sizes`` are expected work of inputs, by which these are expected to take more
+        or less than others.
         """
         sizes = sizes or {}
-        mean = sum(sizes.values()) / max(len(sizes), 1)
+        mean = sum(sizes.values()) / max(len(sizes), 1) or 1.0
         self._weights = {path: size / mean for path, size in sizes.items()}
-        self._begun_sources.clear()
+        self._begun_pages.clear()
         self._expected = files + self.counts["failed"] + self.counts["done"]
         self._to_enlarge = files
-        self._expected_pages = 0
         self._begun = 0.0
-        self._tiles = 0.0
+        self._work = 0.0
+        self.finished = 0.0
         self._total = 0.0
         self._task = self.progress.task("upscaling", unit="%")
 
     def advance(self, amount: float = 1.0) -> None:
-        """Add finished tiles."""
+        """Add finished work, in megapixels of tiles."""
         self.finished += amount
         self._task.advance(amount)
+        if self._begun:  # else files alone are written
+            self.on_work(self.finished, self._total)
 
     def add_waiting(self, seconds: Mapping[str, float]) -> None:
         """Add seconds of waiting, of one process."""
@@ -336,30 +342,36 @@ class Reporter(Task):
         self._task.close()
         self._task = Task()
 
-    def grow(self, amount: float, source: Path | None = None) -> None:
-        """Add the tiles of a picture whose work begins, and estimate those of the others.
+    def grow(
+        self, amount: float, source: Path | None = None, page: Path | None = None
+    ) -> None:
+        """Add the work on a picture that begins, and estimate that on the others.
 
-        A ``source`` counts once, however many passes it goes through.
+        A ``source``, or a ``page`` of it, counts once, however many passes it goes through.
         """
-        if amount > 0 and source not in self._begun_sources:
+        begun = page or source
+        if amount > 0 and begun not in self._begun_pages:
             self._begun += self._weights.get(source, 1.0)
-            if source is not None:
-                self._begun_sources.add(source)
+            if begun is not None:
+                self._begun_pages.add(begun)
         self.extend(amount)
 
     def extend(self, amount: float) -> None:
-        """Add work on pictures that have begun, such as writing a file, counted in tiles."""
-        self._tiles += amount
-        files = self._to_enlarge + self._expected_pages
-        total = self._tiles
-        if 0 < self._begun < files:
-            total *= files / self._begun
+        """Add work on pictures that have begun, such as writing a file."""
+        self._work += amount
+        total = self._work
+        if 0 < self._begun < self._to_enlarge:
+            total *= self._to_enlarge / self._begun
         self._task.grow(total - self._total)
         self._total = total
+        if self._begun:
+            self.on_work(self.finished, total)
 
-    def expect_pages(self, count: int) -> None:
-        """Count a file whose work begins as so many, each of which calls ``grow``."""
-        self._expected_pages += max(count - 1, 0)
+    def expect_pages(self, source: Path, count: int, finished: int) -> None:
+        """Split the weight of a file into pages, of which unfinished ones call ``grow``."""
+        weight = self._weights.get(source, 1.0) / count
+        self._to_enlarge -= weight * finished
+        self._weights[source] = weight
 
     def add(
         self,
@@ -409,7 +421,7 @@ class Reporter(Task):
         self.files.append(report)
         self.counts[report.state] += 1
         if report.state != "done" or report.model == SHRUNK:
-            self._to_enlarge -= 1
+            self._to_enlarge -= self._weights.get(report.source, 1.0)
         if report.state == "done" and report.size:
             self.megapixels += report.frames * math.prod(report.size) / 1e6
         self.on_file(report)

@@ -8,7 +8,7 @@ output; ``reporter.py`` reports it. ``workers.py`` does the same in several proc
 
 from __future__ import annotations
 
-import json
+import math
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, suppress
@@ -18,24 +18,29 @@ from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from srcli.claims import remove_dead, wait_for_one
-from srcli.errors import ExitCode, UsageError
-from srcli.files import (
-    NEW_FILE,
-    cache_folder,
-    file_state,
-    parse_text,
-    read_input,
-    write_whole,
-)
+from srcli.errors import ExitCode, SrxError, UsageError
+from srcli.files import file_state
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.provenance import SHRUNK
+from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.rasters import disk_use, publishing
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
 from srcli.inference.engines import pools_of_run
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale import (
+    looking,
+    plans,
+    rasters,
+    remote,
+    single_photographs,
+    videos,
+    workers,
+    writing_forecast,
+)
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.inputs import is_folder
@@ -52,6 +57,11 @@ from srcli.pipelines.upscale.makers import report_copy, upscale_items
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, choose_metadata
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.sidecars import carry_sidecar
+from srcli.pipelines.upscale.speeds import (
+    WaitForecast,
+    earlier_speeds,
+    speed_name,
+)
 from srcli.ports import Progress
 
 if TYPE_CHECKING:
@@ -60,9 +70,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.photographs import Pools
 
 
-_SPEEDS = "speeds.json"
-_LEAST_MEGAPIXELS = 1.0
-_MOST_SPEEDS = 50
 _SECONDS_TO_JUDGE = 30.0
 """Of a dry run, in which photographs are decoded, to say which model they get."""
 _SECONDS_TO_LOOK = 1.0
@@ -100,9 +107,7 @@ def upscale_files(
     """
     reporter = Reporter(progress or Progress(), on_file, options)
     if isinstance(as_input(output), DatasetName):
-        from srcli.pipelines.upscale.remote import find_remote
-
-        reporter.remote = find_remote(output, options)
+        reporter.remote = remote.find_remote(output, options)
     if reporter.remote is not None:
         if executor is not None:
             raise UsageError(
@@ -144,7 +149,7 @@ def upscale_due(
     try:
         if items and dry_run:
             report_estimates(items, options, reporter)
-            if speed := _speeds().get(_speed_key(options)):
+            if speed := earlier_speeds().get(speed_name(options)):
                 reporter.expected_seconds = reporter.megapixels / speed
         elif items:
             # an output folder that cannot be made ends the run before any work; of its
@@ -152,38 +157,15 @@ def upscale_due(
             folder = output if is_folder(output, options) else None
             if pools is None:
                 pools = _open_pools(options, executor)
-            _upscale(items, folder, options, reporter, executor, pools)
-            if executor is None:
-                _keep_speed(options, reporter)
+            with ExitStack() as at_end:
+                if executor is None:
+                    forecast = WaitForecast(options, pools, reporter)
+                    at_end.callback(forecast.keep)
+                _upscale(items, folder, options, reporter, executor, pools)
     finally:
         reporter.close()
         reporter.claims.release_all()
         remove_dead({item.target.parent for item in (*items, *finished)})
-
-
-def _speeds() -> dict[str, float]:
-    """Return megapixels of output a second of earlier runs, by what they depend on."""
-    with suppress(OSError, ValueError, TypeError, AttributeError):
-        speeds = parse_text(read_input(cache_folder() / _SPEEDS).decode())
-        return {str(name): float(speed) for name, speed in speeds.items()}
-    return {}
-
-
-def _speed_key(options: Settled) -> str:
-    return f"{options.model} {options.scale} {options.size} {options.engine}"
-
-
-def _keep_speed(options: Settled, reporter: Reporter) -> None:
-    """Keep how fast a run was, for ``--dry-run`` of the next one; short ones tell nothing."""
-    if reporter.megapixels < _LEAST_MEGAPIXELS:
-        return
-    speeds = _speeds()
-    speeds.pop(_speed_key(options), None)
-    speeds[_speed_key(options)] = reporter.megapixels / reporter.seconds
-    latest = dict(list(speeds.items())[-_MOST_SPEEDS:])
-    with suppress(OSError):
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        write_whole(cache_folder() / _SPEEDS, json.dumps(latest).encode(), NEW_FILE)
 
 
 def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
@@ -192,11 +174,9 @@ def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
         return False
     if not open_item(item, options).kind.is_raster:
         return False
-    from srcli.imaging.rasters.publishing import add_overviews
-
     quality = options.quality or FORMATS["jpg"].default_quality
     assert quality is not None
-    if not add_overviews(item.target, quality):
+    if not publishing.add_overviews(item.target, quality):
         return False
     reporter.progress.message(
         f"{item.target}: overviews are added, all else is finished"
@@ -237,12 +217,10 @@ def _upscale(
                 for fault in find_faults(pool.network):
                     reporter.progress.warn(f"{options.model}: {fault}")
     items[0].make_folder(folder)
-    reporter.open(len(items), _pixel_counts(items))
+    reporter.open(len(items), _expected_work(items, options))
     while items:
         if executor is not None:
-            from srcli.pipelines.upscale.workers import upscale_by_workers
-
-            upscale_by_workers(items, options, reporter, executor)
+            workers.upscale_by_workers(items, options, reporter, executor)
         else:
             photographs = PhotographUpscaler(pools, options, reporter)
             for group in _isolate_suspects(items, reporter.former.suspects):
@@ -258,19 +236,32 @@ def _upscale(
         wait_for_one([item.target for item in items])
 
 
-def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
-    """Return pixels of inputs by a quick look, by which to reckon the time that is left.
+def _expected_work(items: Sequence[Item], options: Settled) -> dict[Path, int]:
+    """Return pixels that go through networks by a quick look, to reckon the time that is left.
 
     On slow disks those that are not looked at in time count as the mean.
     """
-    counts: dict[Path, int] = {}
+    work: dict[Path, int] = {}
     ends = time.monotonic() + _SECONDS_TO_LOOK
     for item in items if len(items) > 1 else ():
         if time.monotonic() > ends:
             break
-        if count := pillow.quick_pixel_count(item.source):
-            counts[item.source] = count
-    return counts
+        frames = 1
+        size = pillow.quick_size(item.source)
+        if size == (0, 0):
+            with suppress(SrxError):
+                picture = open_picture(item.source)
+                size = picture.size
+                if not picture.is_on_map:  # whose pages are overviews
+                    frames = picture.frames
+        pixels = math.prod(size) * frames
+        if not pixels:
+            continue
+        work[item.source] = 0
+        for scale in options.steps(options.model, size):
+            work[item.source] += pixels
+            pixels *= scale**2
+    return work
 
 
 def _isolate_suspects(
@@ -312,36 +303,28 @@ def report_estimates(
 
 
 def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> None:
-    from srcli.imaging.rasters.disk_use import disk_needed, passing_share
-    from srcli.imaging.rasters.publishing import try_creation_options
-    from srcli.pipelines.upscale.looking import look_at_raster
-    from srcli.pipelines.upscale.plans import plan_raster
-    from srcli.pipelines.upscale.writing_forecast import check_room, foresee_disk
-
     item = opened.item
     frames = 1
     with ExitStack() as stack:
         dataset = None
         if opened.kind is Kind.STACK:
-            from srcli.pipelines.upscale.rasters import open_page, page_numbers
-
             frames = opened.picture.frames
-            number, *_ = page_numbers(item.source, 1)
-            dataset = stack.enter_context(open_page(item.source, number))
+            number, *_ = rasters.page_numbers(item.source, 1)
+            dataset = stack.enter_context(rasters.open_page(item.source, number))
         seen = stack.enter_context(
-            look_at_raster(item, options, dataset, opened.picture)
+            looking.look_at_raster(item, options, dataset, opened.picture)
         )
-        plan = check_room(plan_raster(item, options, seen))
+        plan = writing_forecast.check_room(plans.plan_raster(item, options, seen))
         # what GDAL refuses is refused here
-        try_creation_options(item.target, plan.output)
-        likely = foresee_disk(plan)
-    page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
+        publishing.try_creation_options(item.target, plan.output)
+        likely = writing_forecast.foresee_disk(plan)
+    page_bytes = round(disk_use.disk_needed(plan.output) * plan.info.block_share)
     reporter.add(
         item,
         frames=frames,
         bytes=page_bytes * frames,
         likely_bytes=likely * frames,
-        passing_share=passing_share(plan.output),
+        passing_share=disk_use.passing_share(plan.output),
         details=plan.remarks,
         **plan.facts,
     )
@@ -355,9 +338,7 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
     warnings = picture.warnings
     pages = [picture]
     if opened.kind is Kind.PAGES:
-        from srcli.pipelines.upscale.single_photographs import open_pages
-
-        pages = open_pages(picture)
+        pages = single_photographs.open_pages(picture)
     elif opened.kind in (Kind.PHOTOGRAPH, Kind.LARGE):
         warnings = picture.losses
     else:
@@ -371,9 +352,7 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
     disk_bytes += rows_bytes
     details: tuple[str, ...] = ()
     if opened.kind in (Kind.VIDEO_TO_FRAMES, Kind.FRAMES_TO_VIDEO):
-        from srcli.pipelines.upscale.videos import describe_frames
-
-        details = describe_frames(opened, options)
+        details = videos.describe_frames(opened, options)
     _, lost = choose_metadata(item, picture, options, model or options.model, size)
     reporter.add(
         item,
@@ -400,9 +379,7 @@ def _foresee_model(
     if options.only_shrinks(picture.size):
         return SHRUNK, ""
     if opened.kind.has_frames:
-        from srcli.pipelines.upscale.videos import choose_video_model
-
-        return choose_video_model(opened.item.source, options)
+        return videos.choose_video_model(opened.item.source, options)
     if opened.kind in (Kind.ANIMATION, Kind.ANIMATION_TO_VIDEO) or not options.auto:
         return options.model, ""
     if reporter.seconds > _SECONDS_TO_JUDGE and opened.kind is not Kind.LARGE:

@@ -57,7 +57,6 @@ from srcli.pipelines.upscale.reporter import Facts, Item
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
     from srcli.inference.engine import TorchEngine
-    from srcli.pipelines.upscale.reporter import Reporter
     from srcli.ports import TileGrid
 
 _REPORTS = "reports.json"
@@ -140,7 +139,7 @@ def _enlarge_by_rows(
         )
         part_count += rows.part_count
         grid = tiling.padded_grid(height, width, photographs.options.wrap)
-        _make_missing_rows(job, rows, engine, grid, photographs.reporter)
+        _make_missing_rows(job, rows, engine, grid, photographs)
         job.enlarged = rows.array
         if len(job.passes) == 1:
             return
@@ -154,9 +153,10 @@ def _make_missing_rows(
     rows: PictureRows,
     engine: TorchEngine,
     grid: TileGrid,
-    reporter: Reporter,
+    photographs: PhotographUpscaler,
 ) -> None:
     """Make the rows of a pass that no earlier run has made."""
+    reporter = photographs.reporter
     source = ArraySource(job.prepared.pixels)
     runs = rows.missing()
     row_count = len(rows.array)
@@ -172,7 +172,7 @@ def _make_missing_rows(
             calibration=calibration,
         )
         job.tiles += image_job.tiles
-        reporter.grow(image_job.tiles)
+        photographs.count_work(job, image_job)
         run_one(engine, image_job, task=reporter)
 
 
@@ -227,7 +227,7 @@ def make_pages(
         reports = stored.reports()
         kept = stored.found().keys() & set(range(len(reports)))
         reporter.tell_kept(item, len(kept), page_count, "pages")
-        reporter.expect_pages(page_count - len(kept))
+        reporter.expect_pages(item.source, page_count, len(kept))
         for index in range(page_count):
             if index in kept:
                 continue

@@ -268,9 +268,8 @@ def _make_frames(film: _Film, frames_from: FramesFrom, output: _Output) -> Facts
         frames = frames_from(encoder.frame_count)
         tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
         work = WritingWork(reporter)
-        frame_tiles = tiles / max(remaining.frames, 1)
         try:
-            _encode(item, picture, encoder, enlarged, work, frame_tiles)
+            _encode(item, picture, encoder, enlarged, work)
         except KeyboardInterrupt:
             encoder.finish()
             raise
@@ -330,10 +329,10 @@ def _encode(
     encoder: FrameEncoder,
     frames: Iterable[TimedFrame],
     work: WritingWork,
-    frame_tiles: float,
 ) -> None:
-    """Encode enlarged frames, of so many tiles each, as they come; tell how many are done."""
+    """Encode enlarged frames as they come; tell how many are done."""
     started = time.monotonic()
+    work_before = work.reporter.finished
     finished = encoder.frame_count
     last_frames = picture.frames % SEGMENT_FRAMES or SEGMENT_FRAMES
     is_broken = False
@@ -349,9 +348,10 @@ def _encode(
     with read_ahead(encode, frames, ahead=_AHEAD) as encoded:
         for number, (_, future) in enumerate(encoded, 1):
             future.result()
-            speed = number / (time.monotonic() - started)
+            passed = time.monotonic() - started
+            speed = number / passed
             seconds = last_frames * encoder.finish_seconds / _SHARE_OF_FRAMES
-            work.weigh(seconds * speed * frame_tiles)
+            work.weigh(seconds * (work.reporter.finished - work_before) / passed)
             work.reporter.describe(
                 f"{item.source.name}: frame {finished + number} of {picture.frames}, "
                 f"{speed:.1f} frames/s"

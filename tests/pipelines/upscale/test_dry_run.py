@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.files import cache_folder
 from srcli.imaging.pixels.geometry import Box
+from srcli.pipelines.upscale import speeds
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Reporter
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import SIXTEEN_BITS, WITH_NODATA
+from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 
 OPTIONS = settle(Asked(model="bicubic", scale=2))
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, scale):
+        super().__init__()
+        self.larger = nn.Upsample(scale_factor=scale)
+
+    def forward(self, x):
+        return self.larger(x)
+"""
 
 
 @pytest.fixture
@@ -102,6 +120,49 @@ def test_the_time_is_told_at_the_speed_of_the_last_run(srx, monkeypatch, tmp_pat
     assert "takes about 8 s, at the speed of the last run" in told
     told = srx("upscale b.png d.png -s 3 -m bicubic --dry-run", code=0).out
     assert "takes about" not in told
+
+
+def test_a_long_wait_is_told_before_it_begins(srx, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (90, 90)).save("a.png")
+    Path("net.py").write_text(NET)
+    asked = "upscale a.png out -s 2 -m net.py:Net -t 32 --overwrite"
+    # all that takes longer than a moment is long, from its first tiles on
+    with monkeypatch.context() as patch:
+        patch.setattr(speeds, "_LEAST_SECONDS", 0.0)
+        patch.setattr(speeds, "LONG_SECONDS", 0.001)
+        assert srx(asked, code=0).err.count("without a GPU this takes about") == 1
+    file = cache_folder() / "speeds.json"
+    speed_of = json.loads(file.read_text())
+    (work,) = [name for name in speed_of if name.startswith("tiles of net.py")]
+    speed_of[work] = 1e-4  # of a hundredth of a megapixel, and more with overlaps
+    file.write_text(json.dumps(speed_of))
+    told = srx(asked, code=0).err
+    words = r"without a GPU this takes about (\d+) min; -m fast takes about (\d+) ms"
+    ((minutes, fast),) = re.findall(words, told)
+    assert 2 <= int(minutes) <= 8
+    assert int(fast) < 1000
+    assert "without a GPU" not in srx(f"{asked} -q", code=0).err
+    assert "without a GPU" not in srx(f"{asked} -m bicubic", code=0).err
+
+
+@pytest.mark.parametrize("name", ["plain.tif", "landcover.tif", "four.tif"])
+def test_what_needs_no_network_is_not_foreseen_to_take_long(
+    srx, monkeypatch, tmp_path, name
+):
+    monkeypatch.chdir(tmp_path)
+    write_by_gdal("plain.tif", np.add.outer(range(60), range(60)) * 0.01, **PLACE)
+    write_by_gdal("landcover.tif", np.eye(60, dtype=np.uint8) + 1, **PLACE)
+    write_by_gdal("four.tif", noise((60, 60, 4)), **PLACE)
+    options = settle(Asked(scale=2))
+    file = cache_folder() / "speeds.json"
+    file.parent.mkdir(parents=True)
+    # by which a network takes 144 s for 60x60 pixels, for four bands twice that
+    file.write_text(json.dumps({f"tiles of {speeds.speed_name(options)}": 25e-6}))
+    monkeypatch.setattr(speeds.WaitForecast, "_fast_speed", lambda _: 0.0)
+    monkeypatch.setattr(speeds, "_LEAST_SECONDS", 1e9)
+    told = srx(f"upscale {name} out -s 2", code=0).err
+    assert ("without a GPU" in told) == (name == "four.tif")
 
 
 def test_the_model_is_told_for_every_input_as_the_run_tells_it(

@@ -54,8 +54,11 @@ def test_progress_and_reports_add_up(folder, tmp_path, notes):
     assert told == summary.files
     assert sum(f.tiles for f in summary.files) > 4
     assert [(label, unit) for label, _, unit in notes.tasks] == [("upscaling", "%")]
-    ((_, tiles, _),) = notes.closed
-    assert tiles == sum(f.tiles for f in summary.files)
+    ((_, work, texts),) = notes.closed
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
+    assert work == pytest.approx(sum(grown))
+    # of all, from the first picture on: tiles overlap more or less
+    assert grown[0] == pytest.approx(work, rel=0.3)
     assert summary.megapixels == pytest.approx(
         4 * (70 * 90 + 50 * 60 + 40 * 30 + 40 * 30) / 1e6
     )
