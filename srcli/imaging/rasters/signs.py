@@ -193,7 +193,10 @@ class Band:
         """Value without data by the rules of the product that the file is of: 0 of Sentinel-2."""
         is_count = self.header.dtype.startswith("uint") and self.header.nodata is None
         in_product = self.info.driver == "SENTINEL2"
-        name = self.tags.get("bandname", "") if in_product else self.info.path.stem
+        path = self.info.path
+        name = f"{path.absolute().parent.name}_{path.stem}"
+        if in_product:
+            name = self.tags.get("bandname", "")
         is_band = re.search(
             _TABLE["sentinel_2"]["band" if in_product else "file"], name
         )
@@ -202,7 +205,10 @@ class Band:
     @cached_property
     def fill_values(self) -> list[float]:
         """Values that stand for no data though the file does not say so."""
-        found = fill_values_of(*self.windows) if self.is_wide else []
+        found = []
+        if self.is_wide:
+            is_index = self.called("indices further_indices", "no_amounts")
+            found = fill_values_of(*self.windows, of_index=bool(is_index))
         return [*self.product_nodata, *found]
 
     @cached_property
@@ -229,7 +235,8 @@ class Band:
     @cached_property
     def top_codes(self) -> tuple[float, ...]:
         """Codes among measurements, at the top of bytes; see ``codes_at_top``."""
-        return codes_at_top(*self.windows)
+        called = self.called("indices fractions amounts", "no_amounts")
+        return codes_at_top(*self.windows, may_be_light=not called)
 
     @cached_property
     def gap_codes(self) -> tuple[float, ...]:
