@@ -19,7 +19,7 @@ from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import Reasons, tell_bands
 from srcli.imaging.rasters.nodata import fit_limits
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.signs import Band
+from srcli.imaging.rasters.signs import UNITS, Band
 
 _PERCENT = 100.0
 _INDEX_SIZES = (1.0, _PERCENT, 1000.0, 10_000.0)
@@ -30,20 +30,8 @@ _MOST_OVERSHOOT = 0.3
 """Overshoot, as a share of the range of all values, beyond which no bound is needed."""
 _REFLECTANCE = 2.0
 """Most that snow and water reflect, over what comes in; a little more than all."""
-_OF_TEMPERATURE = frozenset(
-    {
-        "k",
-        "kelvin",
-        "c",
-        "degc",
-        "deg_c",
-        "celsius",
-        "degree_celsius",
-        "degrees_celsius",
-        "°c",
-    }
-)
-"""Units of what has no sums, however often it is exactly 0."""
+_INTENSIVE = "intensive indices fractions"
+"""Kinds of words for what has no totals."""
 _NO_LIMITS = (-math.inf, math.inf)
 
 
@@ -87,6 +75,13 @@ def keep_bounds(
             if is_amount:
                 text += ", and so are the sums of its pixels"
             numbers_of_texts[text].append(band.number)
+        if divides and not is_amount:
+            shown = band.elevation_by_name or band.called(_INTENSIVE, "counts")
+            if band.unit in UNITS["temperatures"] + UNITS["lengths"]:
+                shown = f'its unit is "{band.unit}"'
+            if shown:
+                text = f"({shown}) has no totals: without --divide it stays what it is"
+                numbers_of_texts[text].append(band.number)
         counted = band.called("counts", "quantities")
         if counted and is_amount and not divides:
             text = (
@@ -185,7 +180,7 @@ def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     scale, _ = band.header.packing
     ends = float(values.min()), float(values.max())
     is_from_zero = zero <= ends[0] if scale >= 0 else zero >= ends[1]
-    is_other = band.elevation_by_name or band.unit in _OF_TEMPERATURE
+    is_other = band.elevation_by_name or band.unit in UNITS["temperatures"]
     if not is_from_zero or is_other:
         return False
     if zero in _named_limits(band, *ends):

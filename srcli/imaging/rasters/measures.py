@@ -444,10 +444,10 @@ def _find_fill_value(pixels: Array, valid: Bools, *, of_index: bool) -> float | 
     for end in (lowest, float(values.max())):
         if _is_apart(values, end):
             return end
-    if of_index and lowest in _FILLS_OF_INDEX and are_at(values, lowest):
-        others = values[values > lowest]
-        if others.size and others.min() >= lowest + _BESIDE_INDEX:
-            return lowest
+    are_near = (values > lowest) & (values < lowest + _BESIDE_INDEX)
+    is_fill = of_index and lowest in _FILLS_OF_INDEX and not are_near.any()
+    if is_fill and are_at(values, lowest):
+        return lowest
     for fill_value in _FILL_VALUES:
         if fill_value < 0 and _has_cliffs(pixels, valid, fill_value):
             return fill_value

@@ -55,6 +55,8 @@ band that goes through the network alone; those of three bands that go together,
 colours or as bytes of one number."""
 
 _TABLE = tomllib.loads(shipped_text("signs.toml", "srcli.imaging.rasters"))
+UNITS: dict[str, list[str]] = _TABLE["units"]
+"""Units in lower case, by what they measure."""
 TREATMENTS: dict[Meaning, str] = _TABLE["treatments"]
 """What is done with bands by their meaning, in words for the user."""
 _WORDS = {kind: frozenset(text.split()) for kind, text in _TABLE["words"].items()}
@@ -174,9 +176,7 @@ class Band:
     def wraps_around(self) -> bool:
         """It may hold angles, use a full turn, and its neighbours meet over the ends of that."""
         is_float = self.header.dtype.startswith("float")
-        if self.turn is None or not (
-            is_float or self.unit in _TABLE["units"]["angles"]
-        ):
+        if self.turn is None or not (is_float or self.unit in UNITS["angles"]):
             return False
         return wraps_around(*self.windows, self.turn, self.scale)
 
@@ -328,20 +328,16 @@ class Band:
     @property
     def elevation(self) -> str:
         """Unit or name of elevation; 8 bits may be a hillshade, and more values are judged."""
-        values = self.appearance
-        if not (self.is_wide and values.is_whole and values.few):
+        if not (self.is_wide and self.appearance.few):
             return ""
-        if self.unit in _TABLE["units"]["lengths"]:
+        if self.unit in UNITS["lengths"]:
             return f'its unit is "{self.unit}"'
         return self.elevation_by_name
 
     @property
     def few_counts(self) -> str:
         """Unit or name of counts, where whole numbers are few: as of people in each pixel."""
-        values = self.appearance
-        if not (values.is_whole and values.few):
-            return ""
-        return self.called("counts", "no_amounts")
+        return self.called("counts", "no_amounts") if self.appearance.few else ""
 
     @property
     def elevation_by_name(self) -> str:

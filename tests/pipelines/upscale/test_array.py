@@ -168,7 +168,7 @@ def test_a_model_is_named_by_a_text_or_a_path():
         ({"strength": "0.5"}, "strength='0.5': give a number from 0 to 1"),
         ({"denoise": None}, "denoise=None: give a number from 0 to 1"),
         ({"device": None}, "device='None': give auto, cpu"),
-        ({"model": ""}, "no model ''; there are"),
+        ({"model": ""}, "no model ''; give one"),
         ({"strength": np.ones(2)}, "strength=.*: give a number from 0 to 1"),
         ({"value_range": [255]}, r"value_range=\[255\]: give None or a whole number"),
         ({"tta": "no"}, "tta='no': give True or False"),
