@@ -147,6 +147,8 @@ class Band:
         for key, text in self.tags.items():
             if key.endswith("name") or key == "description":
                 names.append(text)
+        # GRIB: "Total precipitation [kg/(m^2)]"
+        names.append(self.tags.get("grib_comment", "").partition("[")[0])
         return names
 
     @cached_property
@@ -160,7 +162,8 @@ class Band:
     def unit(self) -> str:
         """Unit of the values by the file, in lower case; empty without one."""
         text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("UnitType", ""))
-        return text.strip().lower() or self.tags.get("units", "").lower()
+        tag = self.tags.get("units") or self.tags.get("grib_unit", "").strip("[]")
+        return text.strip().lower() or tag.lower()
 
     @property
     def scale(self) -> float:
