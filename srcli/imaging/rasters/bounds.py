@@ -30,8 +30,6 @@ _MOST_OVERSHOOT = 0.3
 """Overshoot, as a share of the range of all values, beyond which no bound is needed."""
 _REFLECTANCE = 2.0
 """Most that snow and water reflect, over what comes in; a little more than all."""
-_INTENSIVE = "intensive indices fractions"
-"""Kinds of words for what has no totals."""
 _NO_LIMITS = (-math.inf, math.inf)
 
 
@@ -76,7 +74,8 @@ def keep_bounds(
                 text += ", and so are the sums of its pixels"
             numbers_of_texts[text].append(band.number)
         if divides and not is_amount:
-            shown = band.elevation_by_name or band.called(_INTENSIVE, "counts")
+            kinds = "elevations intensive indices fractions"
+            shown = band.called(kinds, "counts")
             if band.unit in UNITS["temperatures"] + UNITS["lengths"]:
                 shown = f'its unit is "{band.unit}"'
             if shown:

@@ -229,10 +229,13 @@ def _write_interruptibly(
     while not written.done():
         wait([written], 0.1)
         with suppress(FileNotFoundError):
-            # others may write and remove files meanwhile
-            states = map(file_state, (parts.canvas, *result.parent.iterdir()))
-            on_bytes(sum(size for size, *_ in filter(None, states)))
+            on_bytes(parts.canvas.stat().st_size + folder_bytes(result.parent))
     return written.result()
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder, in which others may write and remove some."""
+    return sum((file_state(file) or (0,))[0] for file in folder.iterdir())
 
 
 def add_overviews(target: Path, quality: int) -> bool:

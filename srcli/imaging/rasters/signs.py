@@ -163,7 +163,7 @@ class Band:
         """Unit of the values by the file, in lower case; empty without one."""
         text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("UnitType", ""))
         tag = self.tags.get("units") or self.tags.get("grib_unit", "").strip("[]")
-        return text.strip().lower() or tag.lower()
+        return (text.strip() or tag).lower()
 
     @property
     def scale(self) -> float:

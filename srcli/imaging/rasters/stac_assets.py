@@ -91,9 +91,8 @@ def _data_keys(assets: dict[str, dict[str, Any]]) -> list[str]:
         media_type = str(asset.get("type") or "")
         is_raster = media_type.startswith(_RASTER_TYPES)
         if have_roles:
-            may_be_raster = not media_type or media_type.startswith("image/")
-            is_data = "data" in (asset.get("roles") or ())
-            is_data = is_data and (is_raster or may_be_raster)
+            may_be = not media_type or media_type.startswith("image/")
+            is_data = "data" in (asset.get("roles") or ()) and (is_raster or may_be)
         else:
             ending = PurePosixPath(asset["href"].partition("?")[0]).suffix.lower()
             has_ending = not media_type and ending in _RASTER_ENDINGS
