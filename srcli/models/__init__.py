@@ -86,8 +86,8 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
     if name not in MODELS:
         hint = did_you_mean(name, MODELS)
         raise ModelError(
-            f"no model {name!r}{hint}; there are: {', '.join(MODELS)}, "
-            "a weights file, or FILE.py:CLASS; upscale and compare take auto, fast and best too"
+            f"no model {name!r}{hint}; give one that 'srx models' lists, a weights file, or "
+            "FILE.py:CLASS; upscale and compare take auto, fast and best too"
         )
     entry = MODELS[name]
     # All that enlarge by 4 can be trained to enlarge by 8.

@@ -235,6 +235,29 @@ def test_colours_have_no_bounds_but_those_of_their_type(enlarge):
     assert out.read().min() == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "unit", "shown"),
+    [
+        ("a.tif", "degC", 'its unit is "degc"'),
+        ("dem.tif", "", 'called "dem"'),
+        ("a.tif", "m", 'its unit is "m"'),
+        ("S2_ndvi.tif", "", 'called "ndvi"'),
+        ("sst_2020.tif", "", 'called "sst"'),
+        ("pop_temp.tif", "persons", ""),
+    ],
+)
+def test_what_is_no_amount_is_not_divided_in_silence(enlarge, name, unit, shown):
+    def set_unit(file):
+        if unit:
+            file.set_band_unit(1, unit)
+
+    pixels = (12 + field(3)).astype("float32")
+    printed, _ = enlarge(pixels, "--divide", name=name, then=set_unit)
+    line = f"band 1 ({shown}) has no totals: without --divide it stays what it is"
+    assert (line in printed) == bool(shown)
+    assert ("has no totals" in printed) == bool(shown)
+
+
 def test_what_has_no_totals_is_not_divided(srx):
     classes = np.where(RAIN > 0, 4, 7).astype("uint8")
     write_by_gdal("landcover.tif", classes, **PLACE)

@@ -62,6 +62,17 @@ def test_a_fill_in_the_midst_of_values_ends_in_cliffs(enlarge):
     assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
 
 
+@pytest.mark.parametrize("fill", [-3000, -9999])
+@pytest.mark.parametrize("name", ["S2_NDVI.tif", "MOD13Q1_250m_EVI.tif", "x.tif"])
+def test_a_fill_below_an_index_is_no_data_however_rough(enlarge_raster, name, fill):
+    rough = np.random.default_rng(0).normal(4000, 3000, X.shape)
+    pixels = with_hole(fill, "int16", rough.clip(-2000, 10000))
+    printed, out = enlarge_raster(pixels, "-m bicubic", name=name)
+    is_index = name != "x.tif"
+    assert (LINE in printed) == is_index
+    assert np.ma.is_masked(out.read(1, masked=True)) == is_index
+
+
 def steep(seed):
     """Values from -20,000 to 20,000 in which -9999 occurs as any other."""
     if seed == "smooth":

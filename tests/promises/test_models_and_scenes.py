@@ -59,6 +59,31 @@ def netcdf():
     return "t.nc", "2021-06-03T11:00:00Z"
 
 
+@pytest.mark.parametrize(
+    ("parameter", "pixels", "options", "line"),
+    [
+        ("2 0", X * 5.0, "", '(called "winddirection"): taken for angles'),
+        ("1 8", X * 0.1, "", '(its unit is "kg/(m^2)"): each value is repeated'),
+        ("6 1", X * 1.7 + Y / 100, "", "is never below 0 or above 100: kept so"),
+        ("0 0", X + 270.0, "--divide", '(its unit is "c") has no totals'),
+    ],
+    ids=["angles", "amounts", "shares", "temperatures"],
+)
+def test_grib_says_what_a_field_is(srx, parameter, pixels, options, line):
+    place = from_origin(5, 60, 0.25, 0.25)
+    write_by_gdal("a.tif", pixels, crs="EPSG:4326", transform=place)
+    template = f"{parameter} 2 0 0 0 0 0 1 0 103 0 10 255 0 0"
+    rasterio.shutil.copy(
+        "a.tif",
+        "a.grb2",
+        driver="GRIB",
+        PDS_PDTN=0,
+        PDS_TEMPLATE_ASSEMBLED_VALUES=template,
+    )
+    result = srx(f"upscale a.grb2 b.tif -s 2 -m bicubic {options}", code=0)
+    assert line in " ".join(result.err.split())
+
+
 @pytest.mark.parametrize("write", [grib, netcdf])
 def test_steps_and_quantities_are_no_colours_and_tell_the_time(srx, write):
     name, expected = write()

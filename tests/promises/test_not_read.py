@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import base64
 import errno
 import logging
@@ -177,6 +178,27 @@ def test_many_bands_in_a_folder_are_told_by_no_line_of_pillow(srx, count, monkey
     # without those of pytest, as in a terminal
     monkeypatch.setattr(logging.getLogger(), "handlers", [])
     assert "More samples" not in srx("upscale in out -s 2 -m bicubic", code=0).err
+
+
+def test_zarr_3_of_codecs_that_gdal_lacks(srx):
+    """As zarr-python writes all of its stores."""
+    header = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [4, 4],
+        "data_type": "uint8",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4, 4]}},
+        "chunk_key_encoding": {"name": "default"},
+        "fill_value": 0,
+        "codecs": [{"name": "bytes"}],
+        "dimension_names": ["y", "x"],
+    }
+    Path("a.zarr/c/0").mkdir(parents=True)
+    Path("a.zarr/zarr.json").write_text(json.dumps(header))
+    Path("a.zarr/c/0/0").write_bytes(bytes(range(16)))
+    line = srx("upscale a.zarr b.tif -s 2 -m bicubic", code=2).err
+    assert "write it in format 2" in line
+    assert "damaged" not in line
 
 
 def test_grib_in_a_folder_is_told(srx):

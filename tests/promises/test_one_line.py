@@ -26,6 +26,13 @@ def picture(path):
     Image.fromarray(noise((24, 32, 3))).save(path)
 
 
+def test_a_model_with_a_stray_sign(srx):
+    picture("a.png")
+    line = srx("upscale a.png b.png -m =quick", code=2).err
+    assert "no model '=quick' (did you mean quick?); give one that 'srx models'" in line
+    assert "rrlfn" not in line
+
+
 def test_control_points_without_a_coordinate_system(srx):
     corners = ((0, 0), (32, 0), (32, 24), (0, 24))
     points = []

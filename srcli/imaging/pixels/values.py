@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from srcli.imaging.pixels.arrays import Array
 from srcli.ports import ValueRange, Window, are_units
 
+_LEAST_AT_END = 16
+_SHARE_AT_END = 0.001
+"""Values, and share of all, that lie exactly on the lowest or highest where that is a
+bound."""
+
 
 def spread_windows(height: int, width: int, side: int, along: int) -> Iterator[Window]:
     """Yield windows of ``side`` pixels to sample a picture by, at most ``along`` on each axis.
@@ -31,6 +36,12 @@ def _spread(length: int, side: int, most: int) -> list[int]:
     """Return where windows of a side begin on an axis, spread evenly."""
     starts = np.linspace(0, length - side, min(-(-length // side), most))
     return [int(start) for start in starts]
+
+
+def are_at(values: Array, end: float) -> bool:
+    """Tell if so many values lie exactly on their lowest or highest that it is a bound."""
+    count = int((values == end).sum())
+    return count >= max(_LEAST_AT_END, _SHARE_AT_END * values.size)
 
 
 def robust_range(samples: Array) -> ValueRange:

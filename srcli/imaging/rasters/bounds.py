@@ -14,16 +14,13 @@ from functools import partial
 
 from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array, Limits
+from srcli.imaging.pixels.values import are_at
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.meanings import Reasons, tell_bands
 from srcli.imaging.rasters.nodata import fit_limits
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.signs import Band
+from srcli.imaging.rasters.signs import UNITS, Band
 
-_LEAST_AT_END = 16
-_SHARE_AT_END = 0.001
-"""Pixels, and share of the valid ones, that lie exactly on the lowest or highest value where
-that is a bound."""
 _PERCENT = 100.0
 _INDEX_SIZES = (1.0, _PERCENT, 1000.0, 10_000.0)
 """What 1 of an index is stored as."""
@@ -33,20 +30,6 @@ _MOST_OVERSHOOT = 0.3
 """Overshoot, as a share of the range of all values, beyond which no bound is needed."""
 _REFLECTANCE = 2.0
 """Most that snow and water reflect, over what comes in; a little more than all."""
-_OF_TEMPERATURE = frozenset(
-    {
-        "k",
-        "kelvin",
-        "c",
-        "degc",
-        "deg_c",
-        "celsius",
-        "degree_celsius",
-        "degrees_celsius",
-        "°c",
-    }
-)
-"""Units of what has no sums, however often it is exactly 0."""
 _NO_LIMITS = (-math.inf, math.inf)
 
 
@@ -90,6 +73,14 @@ def keep_bounds(
             if is_amount:
                 text += ", and so are the sums of its pixels"
             numbers_of_texts[text].append(band.number)
+        if divides and not is_amount:
+            kinds = "elevations intensive indices fractions"
+            shown = band.called(kinds, "counts")
+            if band.unit in UNITS["temperatures"] + UNITS["lengths"]:
+                shown = f'its unit is "{band.unit}"'
+            if shown:
+                text = f"({shown}) has no totals: without --divide it stays what it is"
+                numbers_of_texts[text].append(band.number)
         counted = band.called("counts", "quantities")
         if counted and is_amount and not divides:
             text = (
@@ -152,21 +143,15 @@ def _find_limits(
     may_have_ends = is_amount or not layout.rgb
     # a gray picture of 8 bits may have a white, and a black, of its own; an index is none
     may_be_gray = not band.is_wide and not band.called("indices", "no_amounts")
-    if may_have_ends and not may_be_gray and _is_at(values, lowest):
+    if may_have_ends and not may_be_gray and are_at(values, lowest):
         limits.append((lowest - rounding, math.inf))
     may_have_ends &= not may_be_gray or highest <= _PERCENT
-    if may_have_ends and _is_at(values, highest):
+    if may_have_ends and are_at(values, highest):
         limits.append((-math.inf, highest + rounding))
     for lower, upper in limits:
         low = max(low, lower)
         high = min(high, upper)
     return low, high
-
-
-def _is_at(values: Array, end: float) -> bool:
-    """Tell if so many values lie exactly on their lowest or highest that it is a bound."""
-    count = int((values == end).sum())
-    return count >= max(_LEAST_AT_END, _SHARE_AT_END * values.size)
 
 
 def _named_limits(band: Band, lowest: float, highest: float) -> Limits:
@@ -194,7 +179,7 @@ def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     scale, _ = band.header.packing
     ends = float(values.min()), float(values.max())
     is_from_zero = zero <= ends[0] if scale >= 0 else zero >= ends[1]
-    is_other = band.elevation_by_name or band.unit in _OF_TEMPERATURE
+    is_other = band.elevation_by_name or band.unit in UNITS["temperatures"]
     if not is_from_zero or is_other:
         return False
     if zero in _named_limits(band, *ends):
@@ -204,7 +189,7 @@ def _is_amount(band: Band, layout: BandLayout, values: Array) -> bool:
     is_plain = band.header.dtype in _OF_PICTURES and band.header.packing == (1.0, 0.0)
     is_reflectance = max(abs(end - zero) * abs(scale) for end in ends) <= _REFLECTANCE
     may_be_picture = bool(layout.rgb) or is_plain or is_reflectance
-    return not may_be_picture and _is_at(values, zero)
+    return not may_be_picture and are_at(values, zero)
 
 
 def _tell(band: Band, limits: Limits) -> str:

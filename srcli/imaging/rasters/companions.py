@@ -87,23 +87,23 @@ def companions_on_disk(path: Path, *, had_some: bool = True) -> list[Path]:
     Of one that had none before, GDAL is asked only where there is a file that may be
     one: to look at every picture of a large folder would take minutes.
     """
+    # such as the headers of raw pixels
+    is_rare = path.suffix.lower() not in READABLE_SUFFIXES
     if isinstance(path, DatasetName):
         may_have_some = not is_remote(str(path))
+    elif had_some or is_rare or is_mosaic(path):
+        may_have_some = True
     else:
-        may_have_some = had_some or is_mosaic(path) or _may_have_some(path)
+        folder = path.parent
+        may_have_some = _start_of(path.name) in _starts_beside(
+            folder, file_state(folder)
+        )
     if may_have_some:
         from srcli.imaging.rasters.opening import dataset_files, open_raster
 
         with suppress(PictureError), open_raster(path) as dataset:
             return find_companions(path, dataset_files(path, dataset))
     return []
-
-
-def _may_have_some(path: Path) -> bool:
-    """Tell by the names in its folder if a file may have companions."""
-    if path.suffix.lower() not in READABLE_SUFFIXES:
-        return True  # such as the headers of raw pixels
-    return _start_of(path.name) in _starts_beside(path.parent, file_state(path.parent))
 
 
 def _start_of(name: str) -> str:

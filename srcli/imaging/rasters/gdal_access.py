@@ -44,6 +44,10 @@ _ADVICE = {
         'GDAL does not read unsigned bytes from NetCDF: give HDF5:"{file}"://{variable}, in '
         "which values above 127 are negative, or convert it, such as by xarray"
     ),
+    "Unsupported codec": (
+        "this GDAL does not read Zarr 3 of these codecs: write it in format 2, such as by "
+        "xarray's to_zarr(path, zarr_format=2)"
+    ),
     "NetCDF: Filter error": "this GDAL cannot decompress it: export it again with deflate",
     "is not configured": "this GDAL cannot decompress it: export it again with deflate",
 }

@@ -118,7 +118,7 @@ def _apply_signs(
     bands = list(look.info.bands)
     findings = {}
     for number in numbers:
-        band = Band(look, number)
+        band = Band(look, number, is_only=len(look.info.bands) == 1)
         finding = find_sign(band, evidence, is_stated=number in stated_alone)
         if finding is None:
             continue

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.values import are_at
 from srcli.imaging.rasters.look import BandWindow
 from srcli.imaging.rasters.names import TABLES
 from srcli.imaging.rasters.nodata import is_nodata
@@ -79,6 +80,10 @@ _LEAST_AT_ENDS = 0.3
 """Values in these, over those of all parts in the mean."""
 _FILL_VALUES: list[float] = TABLES["fill_values"]
 """Values that many programs write for no data, below and above those of most measurements."""
+_FILLS_OF_INDEX = (-3000, -9999)
+"""Those of MODIS (MOD13, valid from -2000) and of Landsat's spectral indices ..."""
+_BESIDE_INDEX = 500
+"""... and how far below the index they are."""
 _HUGE = 1e19
 """Least size of floats that may be fills whatever their digits are, such as -3.4e38."""
 _LEAST_AREA = 16
@@ -241,10 +246,12 @@ def _ends_meet(values: list[float], pairs: Array) -> bool:
     """Tell if few values are eight directions, 1 to 8 or 0 to 7: the last is beside the first.
 
     In a picture of eight shades the lightest hardly ever touches the darkest. ``pairs``
-    as in ``_is_unordered``; two values more may stand for sinks and the like.
+    as in ``_is_unordered``; two values more may stand for sinks and the like. GRASS makes
+    those negative that leave the map.
     """
     lowest = 1.0 if 8 in values else 0.0
-    if len(values) > 10 or not {lowest + step for step in range(8)} <= set(values):
+    sizes = {abs(value) for value in values}
+    if len(sizes) > 10 or not {lowest + step for step in range(8)} <= {*values}:
         return False
     first = values.index(lowest)
     circle = pairs[first : first + 8, first : first + 8]
@@ -412,16 +419,17 @@ def wraps_around(pixels: Array, valid: Bools, turn: float, scale: float = 1.0) -
     return wide.size >= _LEAST_WRAPS and float(np.median(turn - wide)) < close * turn
 
 
-def fill_values_of(pixels: Array, valid: Bools) -> list[float]:
+def fill_values_of(pixels: Array, valid: Bools, *, of_index: bool) -> list[float]:
     """Return the fills among valid pixels (n, h, w), the most extreme first.
 
     A known fill counts if it lies further from all other values than these from each
     other; or, below zero, if it covers areas whose borders are cliffs such as the data
-    have nowhere else. A value of -9999 among others near it is a value.
+    have nowhere else; or, ``of_index`` such as NDVI times 10000, as many lowest values with
+    none near them. A value of -9999 among others near it is a value.
     """
     fill_values = []
     while valid.any():
-        fill_value = _find_fill_value(pixels, valid)
+        fill_value = _find_fill_value(pixels, valid, of_index=of_index)
         if fill_value is None:
             break
         fill_values.append(fill_value)
@@ -429,12 +437,17 @@ def fill_values_of(pixels: Array, valid: Bools) -> list[float]:
     return fill_values
 
 
-def _find_fill_value(pixels: Array, valid: Bools) -> float | None:
+def _find_fill_value(pixels: Array, valid: Bools, *, of_index: bool) -> float | None:
     """Return one fill among valid pixels (n, h, w); None if there is none."""
     values = pixels[valid]
-    for end in (float(values.min()), float(values.max())):
+    lowest = float(values.min())
+    for end in (lowest, float(values.max())):
         if _is_apart(values, end):
             return end
+    are_near = (values > lowest) & (values < lowest + _BESIDE_INDEX)
+    is_fill = of_index and lowest in _FILLS_OF_INDEX and not are_near.any()
+    if is_fill and are_at(values, lowest):
+        return lowest
     for fill_value in _FILL_VALUES:
         if fill_value < 0 and _has_cliffs(pixels, valid, fill_value):
             return fill_value

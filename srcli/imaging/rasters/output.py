@@ -206,10 +206,7 @@ def _provenance_tags(
 
 def software_of(tags: Mapping[str, str]) -> str:
     """Return the Software entry among GDAL's tags of a file; empty without one."""
-    for key in _SOFTWARE.values():
-        if key in tags:
-            return tags[key]
-    return ""
+    return next((tags[key] for key in _SOFTWARE.values() if key in tags), "")
 
 
 def _profile_fits(out: OutputProfile, profile: str) -> bool:

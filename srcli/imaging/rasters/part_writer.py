@@ -269,7 +269,6 @@ def encode_part(
         MemoryFile() as memory,  # because GDAL reports success on a full disk
     ):
         with memory.open(**profile) as dataset:
-            _interpret(dataset, output)
             _write_pixels(dataset, rows, opacity, output)
         yield memory.getbuffer()
 
@@ -282,21 +281,16 @@ def encode_blank(height: int, output: OutputProfile) -> IO[bytes]:
         return io.BytesIO(content)
 
 
-def _interpret(dataset: DatasetWriter, output: OutputProfile) -> None:
-    """Say what the bands mean, on which some compressions depend."""
-    from rasterio.enums import ColorInterp
-
-    if not output.palette:
-        names = [band.interpretation for band in output.stored_bands]
-        dataset.colorinterp = [ColorInterp[name] for name in names]
-
-
 def _write_pixels(
     dataset: DatasetWriter, rows: Array, opacity: Array, output: OutputProfile
 ) -> None:
     """Write the bands of a part by columns of blocks, so that no band is copied whole."""
+    from rasterio.enums import ColorInterp
     from rasterio.windows import Window
 
+    if not output.palette:  # some compressions depend on what bands mean
+        names = [band.interpretation for band in output.stored_bands]
+        dataset.colorinterp = [ColorInterp[name] for name in names]
     height, width = rows.shape[:2]
     block_width = dataset.block_shapes[0][1]
     opacity = np.broadcast_to(opacity, (height, width))

@@ -293,13 +293,14 @@ def find_rgb(
     bands = [info.band(number) for number in candidates]
     called = [(band.interpretation, True) for band in bands]
     described = list(map(_described_colour, bands))
-    if any(map(_is_measure, bands)):
+    are_measures = any(map(_is_measure, bands))
+    if are_measures:
         called = []  # three bands of bytes are red, green and blue to GDAL
     for names in (called, described):
         indices = _one_of_each(names)
         if indices:
             return tuple(candidates[index] for index in indices), ""
-    if any(map(_is_step, bands)) or any(map(_is_measure, bands)) or _are_dates(bands):
+    if are_measures or any(map(_is_step, bands)) or _are_dates(bands):
         return (), ""
     if len(candidates) in (3, 4):
         composite = candidates[:3]

@@ -55,6 +55,8 @@ band that goes through the network alone; those of three bands that go together,
 colours or as bytes of one number."""
 
 _TABLE = tomllib.loads(shipped_text("signs.toml", "srcli.imaging.rasters"))
+UNITS: dict[str, list[str]] = _TABLE["units"]
+"""Units in lower case, by what they measure."""
 TREATMENTS: dict[Meaning, str] = _TABLE["treatments"]
 """What is done with bands by their meaning, in words for the user."""
 _WORDS = {kind: frozenset(text.split()) for kind, text in _TABLE["words"].items()}
@@ -145,6 +147,8 @@ class Band:
         for key, text in self.tags.items():
             if key.endswith("name") or key == "description":
                 names.append(text)
+        # GRIB: "Total precipitation [kg/(m^2)]"
+        names.append(self.tags.get("grib_comment", "").partition("[")[0])
         return names
 
     @cached_property
@@ -158,7 +162,8 @@ class Band:
     def unit(self) -> str:
         """Unit of the values by the file, in lower case; empty without one."""
         text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("UnitType", ""))
-        return text.strip().lower() or self.tags.get("units", "").lower()
+        tag = self.tags.get("units") or self.tags.get("grib_unit", "").strip("[]")
+        return (text.strip() or tag).lower()
 
     @property
     def scale(self) -> float:
@@ -174,9 +179,7 @@ class Band:
     def wraps_around(self) -> bool:
         """It may hold angles, use a full turn, and its neighbours meet over the ends of that."""
         is_float = self.header.dtype.startswith("float")
-        if self.turn is None or not (
-            is_float or self.unit in _TABLE["units"]["angles"]
-        ):
+        if self.turn is None or not (is_float or self.unit in UNITS["angles"]):
             return False
         return wraps_around(*self.windows, self.turn, self.scale)
 
@@ -193,7 +196,10 @@ class Band:
         """Value without data by the rules of the product that the file is of: 0 of Sentinel-2."""
         is_count = self.header.dtype.startswith("uint") and self.header.nodata is None
         in_product = self.info.driver == "SENTINEL2"
-        name = self.tags.get("bandname", "") if in_product else self.info.path.stem
+        path = self.info.path
+        name = f"{path.absolute().parent.name}_{path.stem}"
+        if in_product:
+            name = self.tags.get("bandname", "")
         is_band = re.search(
             _TABLE["sentinel_2"]["band" if in_product else "file"], name
         )
@@ -202,7 +208,10 @@ class Band:
     @cached_property
     def fill_values(self) -> list[float]:
         """Values that stand for no data though the file does not say so."""
-        found = fill_values_of(*self.windows) if self.is_wide else []
+        found = []
+        if self.is_wide:
+            is_index = self.called("indices further_indices", "no_amounts")
+            found = fill_values_of(*self.windows, of_index=bool(is_index))
         return [*self.product_nodata, *found]
 
     @cached_property
@@ -229,7 +238,8 @@ class Band:
     @cached_property
     def top_codes(self) -> tuple[float, ...]:
         """Codes among measurements, at the top of bytes; see ``codes_at_top``."""
-        return codes_at_top(*self.windows)
+        called = self.called("indices fractions amounts", "no_amounts")
+        return codes_at_top(*self.windows, may_be_light=not called)
 
     @cached_property
     def gap_codes(self) -> tuple[float, ...]:
@@ -321,20 +331,16 @@ class Band:
     @property
     def elevation(self) -> str:
         """Unit or name of elevation; 8 bits may be a hillshade, and more values are judged."""
-        values = self.appearance
-        if not (self.is_wide and values.is_whole and values.few):
+        if not (self.is_wide and self.appearance.few):
             return ""
-        if self.unit in _TABLE["units"]["lengths"]:
+        if self.unit in UNITS["lengths"]:
             return f'its unit is "{self.unit}"'
         return self.elevation_by_name
 
     @property
     def few_counts(self) -> str:
         """Unit or name of counts, where whole numbers are few: as of people in each pixel."""
-        values = self.appearance
-        if not (values.is_whole and values.few):
-            return ""
-        return self.called("counts", "no_amounts")
+        return self.called("counts", "no_amounts") if self.appearance.few else ""
 
     @property
     def elevation_by_name(self) -> str:

@@ -117,13 +117,15 @@ def range_beside(pixels: Array, valid: Bools, codes: Sequence[float]) -> Limits:
     return float(measured[0]), float(measured[-1])
 
 
-def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
+def codes_at_top(
+    pixels: Array, valid: Bools, *, may_be_light: bool
+) -> tuple[float, ...]:
     """Return the codes at the top of bytes among valid pixels (n, h, w).
 
     Products of land and sea ice keep 251 to 254 for sea, cloud and the like above
     measurements of 0 to 250 at most. They form areas whose borders are higher than most
     steps between measurements. What is overexposed ends in its own shades: it has 251
-    to 254 all over, and 255 alone is no code.
+    to 254 all over, and 255 alone is no code where it ``may_be_light``.
     """
     samples = pixels[valid]
     if not samples.size or samples.max() not in _TOPS or samples.min() < 0:
@@ -155,7 +157,8 @@ def codes_at_top(pixels: Array, valid: Bools) -> tuple[float, ...]:
             middle = np.median(beside) if beside.size else code
             if code - middle > cliff and middle <= bright:
                 codes.append(code)
-    are_tops = np.isin(values, _TOPS[:-1])
+    tops = _TOPS[:-1] if may_be_light else _TOPS
+    are_tops = np.isin(values, tops)
     known = counts[are_tops & np.isin(values, codes)].sum()
     scattered = counts[are_tops & ~np.isin(values, areas)].sum()
     are_classes = len(values) - len(areas) <= FEW

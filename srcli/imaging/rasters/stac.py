@@ -350,7 +350,10 @@ def _read_named_bands(
     """
     bands = asset.get("eo:bands")
     if bands is None and isinstance(asset.get("bands"), list):
-        bands = [_as_eo_band(band) for band in asset["bands"]]
+        bands = []
+        for band in asset["bands"]:
+            fields = _EO_FIELDS.items() if isinstance(band, dict) else ()
+            bands.append({new: band[old] for old, new in fields if old in band})
     if not isinstance(bands, list) or not all(bands):
         return []
     if numbers is None:
@@ -358,13 +361,6 @@ def _read_named_bands(
     if max(numbers) > len(bands):
         return []
     return [bands[number - 1] for number in numbers]
-
-
-def _as_eo_band(band: object) -> dict[str, Any]:
-    """Return a band of STAC 1.1 with the names that its fields have in ``eo:bands``."""
-    if not isinstance(band, dict):
-        return {}
-    return {new: band[old] for old, new in _EO_FIELDS.items() if old in band}
 
 
 def _name_bands(file: DatasetReader) -> list[dict[str, Any]]:

@@ -85,25 +85,18 @@ def _read_json(path: Path) -> Any:  # noqa: ANN401
 
 def _data_keys(assets: dict[str, dict[str, Any]]) -> list[str]:
     """Return the names of the assets that are rasters of data."""
-    if any(asset.get("roles") for asset in assets.values()):
-        return [
-            key
-            for key, asset in assets.items()
-            if "data" in (asset.get("roles") or ()) and _may_be_raster(asset)
-        ]
+    have_roles = any(asset.get("roles") for asset in assets.values())
     keys = []
     for key, asset in assets.items():
         media_type = str(asset.get("type") or "")
-        ending = PurePosixPath(asset["href"].partition("?")[0]).suffix.lower()
-        is_raster = media_type.startswith(_RASTER_TYPES) or (
-            not media_type and ending in _RASTER_ENDINGS
-        )
-        if is_raster and key.lower() not in _PREVIEWS:
+        is_raster = media_type.startswith(_RASTER_TYPES)
+        if have_roles:
+            may_be = not media_type or media_type.startswith("image/")
+            is_data = "data" in (asset.get("roles") or ()) and (is_raster or may_be)
+        else:
+            ending = PurePosixPath(asset["href"].partition("?")[0]).suffix.lower()
+            has_ending = not media_type and ending in _RASTER_ENDINGS
+            is_data = (is_raster or has_ending) and key.lower() not in _PREVIEWS
+        if is_data:
             keys.append(key)
     return keys
-
-
-def _may_be_raster(asset: dict[str, Any]) -> bool:
-    """Tell if the media type of an asset, where it has one, is that of a raster."""
-    media_type = str(asset.get("type") or "image/")
-    return media_type.startswith(("image/", *_RASTER_TYPES))

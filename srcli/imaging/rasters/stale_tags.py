@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
@@ -70,24 +71,15 @@ def fit_tags(
                 rules.append(rule)
         lasting = {}
         for key, text in items.items():
-            fitted_text = _fit(key, text, rules, scale)
-            if fitted_text is not None:
-                lasting[key] = fitted_text
+            fitting = next((rule for rule in rules if rule.fits(key, text)), None)
+            if fitting is None:
+                lasting[key] = text
+            elif fitting.is_divided:
+                with suppress(ValueError):
+                    lasting[key] = f"{float(text) / scale:.12g}"
         if lasting:
             fitted[namespace] = lasting
     return fitted
-
-
-def _fit(key: str, text: str, rules: Sequence[_Rule], scale: int) -> str | None:
-    """Return the text of a tag by the first rule that fits it; None leaves it out."""
-    for rule in rules:
-        if not rule.fits(key, text):
-            continue
-        try:
-            return f"{float(text) / scale:.12g}" if rule.is_divided else None
-        except ValueError:
-            return None
-    return text
 
 
 def without_counts(text: str) -> str:

@@ -233,10 +233,16 @@ def _train(
         finished = trainer.run()
     position = trainer.position
     if finished and position.at_best and position.best_total == 0:
+        help_ = "a lower rate may help: --set stages.0.optimizer.learning_rate=1e-4"
+        if recipe.start_from:  # a recipe for trained weights
+            help_ += (
+                ", and so may more pictures; else there is nothing to gain from these"
+            )
+        else:
+            help_ += ", or a recipe such as quick-tune"
         progress.warn(
             f"no validation was above the {position.best:.3f} dB of the weights that it began "
-            f"from, which {folder.best} holds; a lower rate may help: --set "
-            "stages.0.optimizer.learning_rate=1e-4, or a recipe such as quick-tune"
+            f"from, which {folder.best} holds; {help_}"
         )
     return TrainResult(
         finished=finished,

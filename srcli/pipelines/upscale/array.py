@@ -104,7 +104,10 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
     Args:
         picture: (H, W), or (H, W, C) with 1 gray, 2 gray + alpha, 3 RGB or 4 RGBA
-            channels; uint8, uint16, or float in [0, 1], in any byte order. Or a PIL
+            channels; uint8, uint16, or float in [0, 1], in any byte order. Floats in
+            [0, 1] stay there; others, such as rain or depths, stay on their side of 0,
+            and within an end that many lie on. Sums of amounts stay with a DataArray,
+            ``xarray.DataArray(array, dims=("y", "x"))``, not with an array. Or a PIL
             image: modes 1, L, P, RGB and their like become L or RGB, with alpha where
             they have transparency of any form; modes of 16 bits, and I with values from
             0 to 65535, become I;16 (a transparent value of 16 bits is an error, as PIL

@@ -282,7 +282,8 @@ def is_noisy(values: Floats) -> bool:
     in all channels. Gray pictures cannot show that: their grain counts as texture.
     """
     fine = look_at_noise(values)
-    coarse = look_at_noise(_halved(values))
+    halved = [_block_means(plane, 2) for plane in np.moveaxis(values, 2, 0)]
+    coarse = look_at_noise(np.stack(halved, axis=2))
     if fine is None or coarse is None:
         return False
     # in small pictures forms hide its fall, but then forms are what is left of them
@@ -356,12 +357,6 @@ def _block_means(plane: Floats, edge: int) -> Floats:
     blocks = plane[: down * edge, : across * edge].reshape(down, edge, across, edge)
     means: Floats = blocks.mean(axis=(1, 3))
     return means
-
-
-def _halved(values: Floats) -> Floats:
-    """Return the means of 2x2 pixels of (H, W, C)."""
-    planes = [_block_means(values[..., c], 2) for c in range(values.shape[2])]
-    return np.stack(planes, axis=2)
 
 
 def errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:

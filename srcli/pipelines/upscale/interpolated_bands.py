@@ -7,7 +7,7 @@ elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,7 +59,7 @@ def choose_interpolated_bands(
     if options.engine.is_corrected or options.model == INTERPOLATION_MODEL:
         return ()
     wide = _find_wide_bands(look.info, layout, values)
-    numbers = _band_numbers(layout, wide)
+    numbers = ",".join(map(str, layout.numbers(wide)))
     what_is_wide = f"band {numbers}: whole numbers over a range of more than 16,777,216"
     judged = _judge_measurements(look, layout, values)
     measured = [band for band in judged if band.is_smooth]
@@ -78,9 +78,9 @@ def choose_interpolated_bands(
     if wide:
         texts.append(f"{what_is_wide}: bicubic interpolation, which keeps all digits")
     interpolated = set(wide)
-    for group in layout.groups:  # whose bands are enlarged alike
-        if not interpolated.isdisjoint(group):
-            interpolated.update(group)
+    # the bands of a group are enlarged alike
+    groups = [group for group in layout.groups if not interpolated.isdisjoint(group)]
+    interpolated.update(*groups)
     measured = [band for band in measured if band.position not in interpolated]
     if measured:
         texts.append(f"{_tell_smooth(measured)}, so they are interpolated")
@@ -89,8 +89,12 @@ def choose_interpolated_bands(
             f"{'; '.join(texts)}; -m {options.model} takes the network"
         )
     interpolated.update(band.position for band in measured)
-    of_network = [band for band in judged if band.position not in interpolated]
-    reasons.remarks.extend(_tell_elevations(of_network, options.model))
+    for band in judged:
+        if band.elevation and band.position not in interpolated:
+            reasons.remarks.append(
+                f"{_tell_bands([band])}: {options.model}, because {band.reason}; "
+                f"-m {INTERPOLATION_MODEL} interpolates"
+            )
     return tuple(sorted(interpolated))
 
 
@@ -102,27 +106,12 @@ def _tell_smooth(bands: Sequence[_Judged]) -> str:
     )
 
 
-def _tell_elevations(bands: Iterable[_Judged], model: str) -> Iterator[str]:
-    """Yield why bands of elevation among some go through a network."""
-    for band in bands:
-        if band.elevation:
-            yield (
-                f"{_tell_bands([band])}: {model}, because {band.reason}; "
-                f"-m {INTERPOLATION_MODEL} interpolates"
-            )
-
-
 def _tell_bands(bands: Sequence[_Judged]) -> str:
     """Return numbers of bands as text, and what calls a single one elevation."""
     text = f"band {','.join(str(band.number) for band in bands)}"
     if len(bands) == 1 and bands[0].elevation:
         text += f" (elevation, {bands[0].elevation})"
     return text
-
-
-def _band_numbers(layout: BandLayout, positions: Iterable[int]) -> str:
-    """Return band numbers as text, such as ``1,4``, by positions in ``BandLayout.smooth``."""
-    return ",".join(map(str, layout.numbers(positions)))
 
 
 def keep_interpolated_values(

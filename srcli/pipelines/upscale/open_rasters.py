@@ -391,7 +391,8 @@ def enlarge_coordinates(
             if has_grid:
                 step = (transform.a, transform.e)[name == y_dim]
                 start = (transform.c, transform.f)[name == y_dim]
-                values = _along_axis(coordinate.values, scale, start, step)
+                centres = np.arange(len(coordinate) * scale) + 0.5
+                values = np.asarray(start + step * centres)
                 if not transform.is_rectilinear:
                     values = _of_rotated_grid(coordinate.values, scale)
                 coordinates[name] = (dims, values, lasting(coordinate.attrs))
@@ -478,11 +479,6 @@ def lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
             continue
         kept[name] = lasting(value) if isinstance(value, Mapping) else value
     return kept
-
-
-def _along_axis(values: Array, scale: int, start: float, step: float) -> Array:
-    """Return the centres of pixels along an axis of a grid."""
-    return np.asarray(start + step * (np.arange(len(values) * scale) + 0.5))
 
 
 def _of_rotated_grid(values: Array, scale: int) -> Array:

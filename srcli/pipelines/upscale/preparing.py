@@ -9,10 +9,18 @@ import numpy as np
 
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs.photograph import Photograph
-from srcli.imaging.pixels.arrays import Array, Bools, Size, empty_array, release, strips
+from srcli.imaging.pixels.arrays import (
+    Array,
+    Bools,
+    Limits,
+    Size,
+    empty_array,
+    release,
+    strips,
+)
 from srcli.imaging.pixels.geometry import shrink, shrink_mask
 from srcli.imaging.pixels.resize import resize
-from srcli.imaging.pixels.values import are_gray
+from srcli.imaging.pixels.values import are_at, are_gray
 from srcli.ports import ValueRange, Wrap, are_units
 
 _LARGEST = float(np.finfo(np.float32).max)
@@ -47,6 +55,8 @@ class PreparedPhotograph:
     warnings: tuple[str, ...]
     value_range: ValueRange | None
     """Values of a float photograph that became 0 and 1 in ``pixels``; None for integers."""
+    limits: Limits
+    """Values of a float photograph that none of the result is beyond."""
     not_finite: tuple[NotFinite, ...]
     """Pixels of a float photograph that are not finite; empty where all are."""
     unseen: Bools | None = None
@@ -118,7 +128,7 @@ class PreparedPhotograph:
         dtype = _dtype_for(low, high)
         for rows in strips(values):
             exact = units[rows] * dtype(high - low) + dtype(low)
-            values[rows] = exact.clip(-_LARGEST, _LARGEST)
+            values[rows] = exact.clip(*self.limits)
             release(units)
             lines = np.arange(rows.start, rows.stop) // scale
             for position, marked in enumerate(self.not_finite):
@@ -142,6 +152,7 @@ def prepare(
     alpha = photograph.alpha
     warnings = list(photograph.warnings)
     value_range = None
+    limits = (-_LARGEST, _LARGEST)
     not_finite: tuple[NotFinite, ...] = ()
     if pixels.dtype == np.float32:
         finite = np.isfinite(pixels)
@@ -150,6 +161,7 @@ def prepare(
             not_finite = _find_not_finite(pixels)
         low = float(pixels.min(where=finite, initial=np.inf))
         high = float(pixels.max(where=finite, initial=-np.inf))
+        limits = _find_limits(pixels, low, high)
         if low > high or are_units(low, high):
             low = 0.0
             high = 1.0
@@ -188,11 +200,29 @@ def prepare(
         metadata=photograph.metadata,
         warnings=tuple(warnings),
         value_range=value_range,
+        limits=limits,
         not_finite=not_finite,
         unseen=unseen,
         hidden=hidden,
         wrap=wrap,
     )
+
+
+def _find_limits(pixels: Array, low: float, high: float) -> Limits:
+    """Return what floats from low to high stay within: 0, 1 of units, ends of many."""
+    lower = -_LARGEST
+    upper = _LARGEST
+    if are_at(pixels, low):
+        lower = low
+    elif low >= 0:
+        lower = 0.0
+    if are_at(pixels, high):
+        upper = high
+    elif are_units(low, high):
+        upper = 1.0
+    elif high <= 0:
+        upper = 0.0
+    return lower, upper
 
 
 def _find_not_finite(pixels: Array) -> tuple[NotFinite, ...]:

@@ -317,6 +317,7 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     train(second, notes)
     (told,) = notes.warnings  # that it fell behind, and of no tensor that begins anew
     assert "of the weights that it began from" in told
+    assert told.endswith("or a recipe such as quick-tune")
     state = weights(second, "state")
     points = fnmatch.filter(state, "network.*point.weight*")
     assert len(points) == 3
@@ -334,7 +335,7 @@ def test_the_weights_that_a_training_began_from_are_its_best_until_they_are_beat
     first = replace(options, budget="20")
     train(first)
     start = first.out / "best.safetensors"
-    wild = (*TINY, "stages.0.optimizer.learning_rate=0.05")
+    wild = (*TINY, "stages.0.optimizer.learning_rate=0.05", "start_from=quick")
     for name, changes, beaten in (
         ("worse", {"overrides": wild, "budget": "5"}, False),
         ("better", {"budget": "100"}, True),
@@ -350,6 +351,8 @@ def test_the_weights_that_a_training_began_from_are_its_best_until_they_are_beat
         assert equal(weights(second, "best"), load_file(start)) is not beaten
         said = f"{before['psnr']:.3f} dB of the weights that it began from"
         assert any(said in line for line in notes.warnings) is not beaten
+        # a recipe for trained weights is not recommended to itself
+        assert any("so may more" in line for line in notes.warnings) is not beaten
         assert any(line.startswith("iteration 0: ") for line in notes.messages)
 
 

@@ -15,6 +15,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
@@ -75,6 +76,24 @@ def test_float_values_come_back_in_their_own_range(low, high):
     assert big.mean() == pytest.approx(values.mean(), rel=1e-3, abs=1e-5)
     differences = big[3:5, 3:5].mean((0, 1)) - values[1:3, 1:3].mean((0, 1))
     assert np.abs(differences).max() < 0.02 * high
+
+
+@pytest.mark.parametrize("model", ["bicubic", "quick"])
+@pytest.mark.parametrize(
+    ("low", "high", "factor", "limits"),
+    [
+        (0, np.inf, 6, (0, np.inf)),  # rain
+        (-np.inf, 0, 40, (-np.inf, 0)),  # depths
+        (0.1, 0.9, 1, (0.1, 0.9)),  # many lie on the ends
+        (0, 0.99, 0.3, (0, 1)),  # black and white
+    ],
+)
+def test_floats_keep_the_bounds_of_nature(model, low, high, factor, limits):
+    noise = gaussian_filter(np.random.default_rng(1).normal(size=(40, 40)), 1.5)
+    values = (noise / noise.std() * factor).clip(low, high)
+    larger = srcli.upscale(values, model, 2)
+    assert limits[0] <= larger.min() < larger.max() <= limits[1]
+    assert larger.std() == pytest.approx(values.std(), rel=0.2)
 
 
 def test_floats_that_are_not_finite_stay_so(astronaut):
@@ -149,7 +168,7 @@ def test_a_model_is_named_by_a_text_or_a_path():
         ({"strength": "0.5"}, "strength='0.5': give a number from 0 to 1"),
         ({"denoise": None}, "denoise=None: give a number from 0 to 1"),
         ({"device": None}, "device='None': give auto, cpu"),
-        ({"model": ""}, "no model ''; there are"),
+        ({"model": ""}, "no model ''; give one"),
         ({"strength": np.ones(2)}, "strength=.*: give a number from 0 to 1"),
         ({"value_range": [255]}, r"value_range=\[255\]: give None or a whole number"),
         ({"tta": "no"}, "tta='no': give True or False"),
