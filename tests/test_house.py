@@ -373,7 +373,7 @@ OTHER_KINDS = (
     "srcli.pipelines.upscale.array",
     "srcli.pipelines.upscale.videos", "srcli.pipelines.executors.processes", "rasterio", "av",
 )  # fmt: skip
-MOST_MODULES = 100
+MOST_MODULES = 101
 """Most of ours that one small JPEG imports, of which its network needs 42."""
 
 
