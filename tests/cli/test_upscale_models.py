@@ -156,7 +156,10 @@ def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_doe
     np.testing.assert_array_equal(
         pixels_made, np.asarray(Image.open(tmp_path / "b.png"))
     )
-    assert (pixels_made.shape, told) == ((100, 120, 3), [0.5, 1])
+    first_pass, both = told
+    assert pixels_made.shape == (100, 120, 3)
+    assert 0.05 < first_pass < 0.25  # the second has several times the pixels
+    assert both == 1
     with pytest.raises(srcli.errors.UsageError, match="scale=17: give 1 to 16"):
         srcli.upscale(grain, scale=17)
 
