@@ -244,7 +244,7 @@ def test_json_of_one_model(srx, tmp_path):
     ("name", "message"),
     [
         ("gidrn", "did you mean g-idrn?"),
-        ("zzz", "no model 'zzz'; there are: g-idrn"),
+        ("zzz", "no model 'zzz'; give one that 'srx models' lists"),
         ("missing.safetensors", "no such weights file"),
     ],
 )

@@ -23,7 +23,7 @@ def test_every_entry_describes_itself_and_its_tiles(name):
 @pytest.mark.parametrize(
     ("name", "scale", "options", "words"),
     [
-        ("g-idn", 2, {}, "there are: g-idrn"),
+        ("g-idn", 2, {}, "give one that 'srx models' lists"),
         ("g-idrn", 5, {}, "it has: 2, 3, 4"),
         ("g-idrn", 2, {"chanels": 8}, "did you mean 'channels'"),
         ("g-idrn", 2, {"channels": 8.5}, "whole number"),
