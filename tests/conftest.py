@@ -94,7 +94,7 @@ def _caches(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _own_state(monkeypatch, _caches):
-    """Keep what other runs have measured and named out of tests, and tests out of the user's cache."""
+    """Keep what other runs have measured and named out of tests, and tests out of the cache."""
     monkeypatch.setenv("SRX_CACHE", next(_caches))
     monkeypatch.setenv(NAMED_CODE, "")
 
