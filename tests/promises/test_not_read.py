@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import base64
 import errno
+import json
 import logging
 import struct
 import zipfile
