@@ -34,7 +34,7 @@ MOST_TOKENS = {
     "imaging/films/": 12_700,
     "imaging/metadata/": 9_350,
     "imaging/pixels/": 5_150,
-    "pipelines/upscale/": 57_000,
+    "pipelines/upscale/": 57_050,
     "pipelines/train/": 8_500,
     "pipelines/ablate/": 7_750,
     "pipelines/evaluate/": 6_900,
