@@ -52,7 +52,7 @@ _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
 _TRACES_SHARE = 0.8
 """Share of the steps that are not 0: antialiased drawings have as many small ones."""
 _COLOURS_PER_PIXEL = 0.01  # for each pixel
-_AREA_SHARE = 0.3
+_AREA_SHARE = 0.68
 """Largest share of a gray drawing's changing pixels that lie in areas of such."""
 _FEW_COLOURS = 512
 """Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
@@ -203,8 +203,8 @@ def _along_rows(gray: Floats) -> float:
         places = smooth[:, phase::_BLOCK]
         if places.any():
             means[phase] = inner[:, phase::_BLOCK][places].mean()
-    *others, second, highest = np.sort(means)
-    usual = np.mean([*others, second])
+    *most, second, highest = np.sort(means)
+    usual = np.mean([*most, second])
     if second - usual > _LONELY * (highest - usual):
         return 1.0
     return float(highest / max(usual, _LEAST_STEP))
