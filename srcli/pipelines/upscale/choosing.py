@@ -34,7 +34,7 @@ Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 
 VISIBLE_BLOCKINESS = 1.2
 """Blockiness from which blocks show."""
-SOFT_SHARPNESS = 0.5
+SOFT_SHARPNESS = 0.485
 """Share of a strong edge's rise within one pixel below which a picture is soft."""
 NOISY_LEVELS = 1.8
 """Levels of white noise in the smoothest places from which a picture is noisy."""
@@ -46,26 +46,33 @@ SMALLEST_SIDE = 64
 _LARGEST_SIDE = 512  # pixels that are measured, from the middle
 _BLOCK = 8
 _SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
+_DARKEST = 4  # levels: noise shows above them
+_LARGEST_STEP = 8  # levels: larger ones count as this
+_LONELY = 0.7
+"""Of the highest mean of steps, above which a second one says: chance, or dots."""
 _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
 _TRACES_SHARE = 0.8
 """Share of the steps that are not 0: antialiased drawings have as many small ones."""
 _COLOURS_PER_PIXEL = 0.01  # for each pixel
-_AREA_SHARE = 0.3
+_AREA_SHARE = 0.68
 """Largest share of a gray drawing's changing pixels that lie in areas of such."""
 _FEW_COLOURS = 512
 """Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
 have 256."""
 _LEAST_RISE = 12  # levels that the rise of an edge has at least
+_EVENNESS = 0.4
+"""Level of the smoothest fiftieth of the blocks over that of the middle one, at least:
+noise is everywhere, leaves and grass are not."""
 _FINENESS = 1.2
 """Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
 _WHITE_FALL = 0.95
 """White noise has half its level in means of 2x2 pixels, under detail 0.9 of it; leaves
 and grass have 1.1 and more, as forms are larger than pixels."""
-_GRAIN_LEVELS = (2.0, 2.5)
-_GRAIN_FINENESS = (1.2, 1.5)
-"""Least level and fineness of grain, in pixels or in means of 2x2 of them."""
-_GRAIN_SPREAD = 0.22
+_GRAIN_LEVELS = (2.5, 10)
+"""Least and largest level of grain, in pixels or in means of 2x2 of them."""
+_GRAIN_SPREAD = 0.2
 """Largest difference of its level in places of like brightness, as a logarithm."""
+_GRAY_TINT = 0.01
 _GRAIN_TINT = 0.12
 _GRAIN_SHADE = 0.6
 """Grain is as strong in all channels, leaves and grass in proportion to their colour:
@@ -190,15 +197,19 @@ def blockiness(gray: Floats) -> float:
 def _along_rows(gray: Floats) -> float:
     """Return the blockiness of steps along rows, which cross the upright borders of blocks."""
     steps = np.abs(np.diff(gray, axis=1))
-    inner = steps[:, 1:-1]
+    # what a single step of a picture may add is bounded
+    inner = np.minimum(steps[:, 1:-1], _LARGEST_STEP)
     smooth = (steps[:, :-2] < _SMOOTH_STEP) & (steps[:, 2:] < _SMOOTH_STEP)
     means = np.ones(_BLOCK)
     for phase in range(_BLOCK):  # the column at which blocks may begin
         places = smooth[:, phase::_BLOCK]
         if places.any():
             means[phase] = inner[:, phase::_BLOCK][places].mean()
-    highest = int(means.argmax())
-    return float(means[highest] / max(np.delete(means, highest).mean(), _LEAST_STEP))
+    *most, second, highest = np.sort(means)
+    usual = np.mean([*most, second])
+    if second - usual > _LONELY * (highest - usual):
+        return 1.0
+    return float(highest / max(usual, _LEAST_STEP))
 
 
 def is_drawing(values: NDArray[np.int32]) -> bool:
@@ -272,19 +283,21 @@ class NoiseLook:
     """Spread of the level over the channels, as a logarithm."""
     shade: float
     """The same of the level over the brightness of each channel."""
+    evenness: float
+    """Lowest level of all blocks over that of the middle one."""
 
 
 def is_noisy(values: Floats) -> bool:
     """Tell if (H, W, C) in levels of 255 has white noise or grain, which no texture is.
 
-    Noise has one level over blocks of like brightness. White noise becomes weaker in
-    means of 2x2 pixels; grain of film or of a noise reduction does not, but is as strong
-    in all channels. Gray pictures cannot show that: their grain counts as texture.
+    Noise is everywhere, and has one level over blocks of like brightness. White noise
+    becomes weaker in means of 2x2 pixels; grain of film or of a noise reduction does not,
+    but is as strong in all channels.
     """
     fine = look_at_noise(values)
     halved = [_block_means(plane, 2) for plane in np.moveaxis(values, 2, 0)]
     coarse = look_at_noise(np.stack(halved, axis=2))
-    if fine is None or coarse is None:
+    if fine is None or coarse is None or fine.evenness < _EVENNESS:
         return False
     # in small pictures forms hide its fall, but then forms are what is left of them
     is_white = (
@@ -294,14 +307,13 @@ def is_noisy(values: Floats) -> bool:
         return True
     if max(fine.tint, coarse.tint) >= _GRAIN_TINT:
         return False
-    if coarse.tint >= _GRAIN_SHADE * coarse.shade:
+    if coarse.tint > max(_GRAIN_SHADE * coarse.shade, _GRAY_TINT):
         return False
-    looks = zip((fine, coarse), _GRAIN_LEVELS, _GRAIN_FINENESS, strict=True)
     return any(
-        look.level >= level
-        and look.fineness >= fineness
+        _GRAIN_LEVELS[0] <= look.level <= _GRAIN_LEVELS[1]
+        and look.fineness >= _FINENESS
         and look.spread <= _GRAIN_SPREAD
-        for look, level, fineness in looks
+        for look in (fine, coarse)
     )
 
 
@@ -311,19 +323,18 @@ def look_at_noise(values: Floats) -> NoiseLook | None:
     By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996).
     """
     gray = values.mean(axis=2)
-    fine = _fine_detail(gray)
-    height, width = (side // _BLOCK for side in fine.shape)
+    noise = _block_means(_fine_detail(gray), _BLOCK).ravel()
+    height, width = (side // _BLOCK for side in gray[_CENTRE].shape)
     quarters = _block_means(gray[_CENTRE], _BLOCK // 2)
     quarters = quarters[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
     light = quarters.mean(axis=(1, 3)).ravel()
     # no noise shows where it is clipped
-    inside = np.flatnonzero((light > _BLOCK) & (light < 255 - _BLOCK))
+    inside = np.flatnonzero((light > _DARKEST) & (light < 255 - _BLOCK))
     if not inside.size:
         return None
-    texture = quarters.std(axis=(1, 3)).ravel()[inside]
-    smoothest = inside[np.argsort(texture)[: max(len(inside) // 10, 4)]]
-    noise = _block_means(fine, _BLOCK).ravel()[smoothest]
-    by_light = np.argsort(light[smoothest])
+    texture = quarters.std(axis=(1, 3)).ravel()
+    smoothest = inside[np.argsort(texture[inside])[: max(len(inside) // 10, 4)]]
+    by_light = smoothest[np.argsort(light[smoothest])]
     changes = np.abs(np.diff(np.log(noise[by_light] + _LEAST_STEP)))
     levels = []
     shades = []
@@ -333,13 +344,14 @@ def look_at_noise(values: Floats) -> NoiseLook | None:
         brightness = _block_means(plane[_CENTRE], _BLOCK).ravel()[smoothest]
         levels.append(np.log(level + _LEAST_STEP))
         shades.append(levels[-1] - np.log(brightness + 1))
-    texture = quarters.std(axis=(1, 3)).ravel()[smoothest]
+    lowest, middle = np.percentile(noise[inside], (2, 50))
     return NoiseLook(
-        level=float(np.median(noise)),
-        fineness=float(np.median(noise / (texture + 0.1))),
+        level=float(np.median(noise[smoothest])),
+        fineness=float(np.median(noise[smoothest] / (texture[smoothest] + 0.1))),
         spread=float(np.median(changes)) if len(changes) else np.inf,
         tint=float(np.median(np.std(levels, axis=0))),
         shade=float(np.median(np.std(shades, axis=0))),
+        evenness=float(lowest / (middle + _LEAST_STEP)),
     )
 
 

@@ -157,3 +157,31 @@ def test_few_letters_are_a_drawing(ink, paper):
     assert classify_condition(letters) == "drawing"
     photograph = data.astronaut()[:64, :96]
     assert classify_condition(photograph) != "drawing"
+
+
+def small(pixels):
+    return np.asarray(Image.fromarray(pixels).resize((120, 120), Image.Resampling.BOX))
+
+
+@pytest.mark.parametrize("name", ["astronaut", "camera", "coffee", "brick", "rocket"])
+def test_small_clean_pictures_have_no_blocks_and_no_noise(name):
+    """One of eight columns is higher than the others by chance where pixels are few."""
+    picture = getattr(data, name)()
+    edge = min(picture.shape[:2])
+    pixels = np.atleast_3d(small(picture[:edge, :edge]))
+    assert classify_condition(pixels) == "clean"
+
+
+@pytest.mark.parametrize("name", ["astronaut", "coffee", "rocket"])
+def test_grain_of_gray_pictures_is_noise(name):
+    values = gray(getattr(data, name)()[:360, :360])
+    grain = ndimage.gaussian_filter(source().normal(size=values.shape), 0.7)
+    grainy = values + grain * 9 / grain.std()
+    assert is_noisy(grainy[..., None])
+    assert not is_noisy(values[..., None])
+
+
+def test_what_repeats_within_blocks_is_no_blocks():
+    """As dots of a print do."""
+    ramps = np.tile(np.arange(128, dtype=np.float32) % 4, (128, 1))
+    assert blockiness(ramps + ramps.T) < VISIBLE_BLOCKINESS
