@@ -120,7 +120,10 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         ("{one}", "no output given"),
         ("{one} {one}", "last argument is the output"),
         ("{one} {gray} {gray}", "last argument is the output"),
-        ("{photos} out -m nonsense", "no model 'nonsense'; give one that 'srx models' lists"),
+        (
+            "{photos} out -m nonsense",
+            "no model 'nonsense'; give one that 'srx models' lists",
+        ),
         (
             "{photos}/gray.png {photos}/one.png '{photos}/zwei – Straße.jpg'",
             "last argument",
