@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import fields
 
 import click
 import numpy as np
@@ -48,10 +49,10 @@ from tests.fixtures.geotiffs import FOUR_BANDS
 def test_options_mean_what_users_of_gdal_expect(words, field, value):
     settings = settled_by(*shlex.split(words))
     assert getattr(settings, field) == value
+    names = [known.name for known in fields(settings)]
+    default = settled_by()
     changed = [
-        name
-        for name in vars(settings)
-        if getattr(settings, name) != getattr(settled_by(), name)
+        name for name in names if getattr(settings, name) != getattr(default, name)
     ]
     assert changed == [field]
 
