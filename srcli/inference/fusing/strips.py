@@ -19,11 +19,9 @@ from srcli.layers.operations import convolve, convolve_joined
 from srcli.machine import keep_freed_memory
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
 
-STRIP_PIXELS = 24 * 1024
-"""Pixels of a strip: its maps fit into the cache, and few rows are computed twice.
-
-The same in fp32 as in bf16: there a strip half as high computes a fifth of the grouped
-convolutions twice, and costs more than it saves, with AVX2 as with AVX512."""
+STRIP_PIXELS = 12 * 1024
+"""Pixels of a strip for each byte of a value: its maps stay near the processor, and few
+rows are computed twice. Those cost more in fp32, where arithmetic is slow."""
 LARGE_PICTURE = 48 * 1024
 """Pixels from which on a picture goes through blocks by strips."""
 HALO = 4
@@ -82,7 +80,7 @@ def _shortcut(
 def _block(block: Any, x: Tensor, shares: Sequence[Share]) -> Tensor:  # noqa: ANN401
     """Do what a G-IDB does, and add shares of other maps to its output."""
     height, width = x.shape[2:]
-    count = max(round(height * width / STRIP_PIXELS), 1)
+    count = max(round(height * width / (STRIP_PIXELS * x.element_size())), 1)
     cuts = [height * number // count for number in range(count + 1)]
     strips = list(pairwise(cuts))
     out = torch.empty_like(x)

@@ -25,7 +25,7 @@ def pair(monkeypatch, **options):
     torch.manual_seed(0)
     network = GIDRN(scale=2, channels=16, num_blocks=4, num_groups=2, **options).eval()
     by_strips = copy.deepcopy(network)
-    monkeypatch.setattr(strips, "STRIP_PIXELS", 400)
+    monkeypatch.setattr(strips, "STRIP_PIXELS", 100)
     monkeypatch.setattr(strips, "LARGE_PICTURE", 800)
     strips.use_strips(by_strips)
     return network, by_strips
