@@ -278,8 +278,7 @@ def _make_frames(film: _Film, frames_from: FramesFrom, output: _Output) -> Facts
         work.advance_to(_SHARE_OF_FRAMES)
         reporter.describe(f"{item.source.name}: joining frames and sound")
         options = photographs.options
-        size = options.final_size(picture.size)
-        metadata, _ = choose_metadata(item, picture, options, model, size)
+        metadata, _ = choose_metadata(item, picture, options, model, film.size)
         attributes = writing_options(item, picture, options)["attributes"]
         missing = output.join(parts, metadata.software, attributes)
         work.advance_to(1.0)
