@@ -9,6 +9,7 @@ cgroup-v2.rst and sched-bwc.rst); what cannot be read is no limit.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import math
 import os
@@ -103,6 +104,7 @@ def run_in_background() -> None:
     Linux has a class of its own for that, which others displace at once; Windows and
     macOS as well. Elsewhere it is the lowest priority.
     """
+    _give_way_to_other_sessions()
     if hasattr(os, "SCHED_IDLE"):
         with suppress(OSError):
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
@@ -115,6 +117,26 @@ def run_in_background() -> None:
             os.setpriority(PRIO_DARWIN_PROCESS, 0, PRIO_DARWIN_BG)
     else:
         os.nice(19)
+
+
+def _give_way_to_other_sessions() -> None:
+    """Let programs of other terminals displace this one's, until this process ends.
+
+    Where Linux groups processes by sessions (autogroups, sched(7)), a class or priority
+    counts only among those of one terminal, and terminals share the processors evenly.
+    """
+    group = PROCESS / "autogroup"
+    with suppress(OSError):  # a kernel without such groups
+        former = group.read_text("ascii").split()[-1]
+        group.write_text("19", "ascii")
+        owner = os.getpid()
+
+        def give_back() -> None:
+            if os.getpid() == owner:
+                with suppress(OSError):
+                    group.write_text(former, "ascii")
+
+        atexit.register(give_back)
 
 
 def load_average() -> float | None:
