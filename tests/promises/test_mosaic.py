@@ -267,6 +267,18 @@ def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, photograph, mar
         assert file.dataset_mask().all()
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_bands_of_one_place_are_no_sheets(srx, photograph, dtype):
+    Path("in").mkdir()
+    for number in range(3):
+        band = photograph[:SIDE, :SIDE, number : number + 1].astype(dtype)
+        save_sheet(f"in/B0{number + 2}.tif", band, 500_000, 5_000_000)
+    result = srx("upscale in out -s 2 -m bicubic --mosaic", code=1)
+    text = " ".join(result.err.split())
+    assert "B02.tif: B04.tif covers the same place and would hide it; bands" in text
+    assert [path.name for path in Path("out").iterdir()] == ["B04.tif"]
+
+
 def test_sheets_of_other_palettes_are_left_out(srx, photograph):
     for name in "abc":
         Path("in").mkdir(exist_ok=True)

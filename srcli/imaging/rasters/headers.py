@@ -21,6 +21,7 @@ from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
+from srcli.imaging.rasters.mosaics import parse_vrt
 from srcli.imaging.rasters.nodata import fit_limits
 from srcli.imaging.rasters.opening import (
     FINEST,
@@ -400,7 +401,8 @@ def _describe_as_vrt(dataset: DatasetReader) -> ET.Element:
     try:
         with MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-            return ET.fromstring(memory.read().decode(errors="replace"))
+            text = memory.read().decode(errors="replace")
+        return parse_vrt(text)
     except gdal_errors(ET.ParseError):
         return ET.Element("none")  # not every file can be described as a VRT
 

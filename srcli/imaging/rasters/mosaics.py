@@ -38,6 +38,16 @@ _NAME_OF_GDAL = re.compile(r"/vsi\w+/|[A-Za-z]\w+:|\s*<")
 """Beginning of names that GDAL opens though they are no files: in archives, by a driver's
 name, or as text."""
 _LONGEST_NAME = 4096
+_DECLARATION = re.compile(r"<\?xml [^<>]*\?>")
+
+
+def parse_vrt(text: str) -> ET.Element:
+    """Parse GDAL's description of a raster; ``ET.ParseError`` if it is damaged.
+
+    GDAL writes XML that is a tag, such as Sentinel-2's, with its declaration, which may
+    only begin a document.
+    """
+    return ET.fromstring(_DECLARATION.sub("", text))
 
 
 @dataclass
@@ -82,7 +92,7 @@ class Mosaic:
 
     def _parse(self, text: str) -> ET.Element:
         try:
-            return ET.fromstring(text)
+            return parse_vrt(text)
         except ET.ParseError as error:
             raise PictureError(
                 f"{self.path}: its XML is damaged ({error}); export it again"

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from srcli.errors import PictureError, SrxError
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.opening import open_picture
@@ -101,7 +103,10 @@ def read_tiles(
     read_tile: Callable[[Item], MosaicTile],
     reporter: Reporter,
 ) -> list[MosaicTile]:
-    """Read all tiles; report those that are damaged or unlike the majority as failed."""
+    """Read all tiles; report as failed what is damaged, unlike the majority, or hidden.
+
+    Of files of one place, such as bands, the last by name would be written for all.
+    """
     tiles = []
     task = reporter.progress.task("reading", total=len(items), unit="files")
     for item in items:
@@ -126,7 +131,27 @@ def read_tiles(
                 break
         else:
             alike.append(tile)
-    return alike
+    shown: dict[tuple[float, ...], MosaicTile] = {}
+    lost = set()
+    for tile in sorted(alike, key=lambda tile: tile.item.source, reverse=True):
+        upper = shown.setdefault(tile.piece[1:5], tile)
+        if upper is not tile and not _has_holes(upper.item.source):
+            lost.add(tile.item)
+            reporter.fail(
+                tile.item,
+                f"{tile.item.source}: {upper.item.source.name} covers the same place and "
+                "would hide it; bands are enlarged without --mosaic",
+            )
+    return [tile for tile in alike if tile.item not in lost]
+
+
+def _has_holes(sheet: Path) -> bool:
+    """Tell if anything that lies below a sheet is seen through it."""
+    with open_raster(sheet) as dataset:
+        return any(
+            np.ma.masked_invalid(dataset.read(1, window=window, masked=True)).mask.any()
+            for _, window in dataset.block_windows(1)
+        )
 
 
 def read_map_tile(item: Item, *, decode: bool = True) -> MosaicTile:

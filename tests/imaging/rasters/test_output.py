@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from rasterio.shutil import copy as copy_raster
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
@@ -53,6 +54,22 @@ def notes_on(path, **options):
     notes: list[str] = []
     plan(path, notes=notes, **options)
     return notes
+
+
+def test_names_of_bands_stay_beside_xml_with_a_declaration(save, tmp_path):
+    # GDAL writes it so where it describes the folder of a Sentinel-2 product
+    def name(file):
+        file.descriptions = ("B4, central wavelength 665 nm", "B3", "B2")
+
+    vrt = tmp_path / "product.vrt"
+    copy_raster(save("a.tif", PIXELS, then=name), vrt, driver="VRT")
+    text = vrt.read_text()
+    product = '<?xml version="1.0" encoding="UTF-8"?><product/>'
+    tag = f'<Metadata domain="xml:SENTINEL2" format="xml">{product}</Metadata>'
+    vrt.write_text(text.replace("  <VRTRasterBand", f"  {tag}\n  <VRTRasterBand", 1))
+    described = [band.vrt_elements["Description"] for band in plan(vrt).bands]
+    assert "B4, central wavelength 665 nm" in described[0]
+    assert len(described) == 3
 
 
 def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
