@@ -62,6 +62,7 @@ pytest_plugins = [
     "tests.fixtures.evaluations",
     "tests.fixtures.forks",
     "tests.fixtures.geotiffs",
+    "tests.fixtures.networks",
     "tests.fixtures.pages",
     "tests.fixtures.pictures",
     "tests.fixtures.progress",
@@ -155,6 +156,11 @@ def astronaut() -> np.ndarray:
     return np.ascontiguousarray(load()[40:168, 160:320])
 
 
+def pytest_collection():
+    """Look for no garbage while tests are collected, which makes none."""
+    gc.disable()
+
+
 def pytest_collection_finish():
     """Spare searches for garbage what collecting has made: it stays to the end.
 
@@ -162,6 +168,8 @@ def pytest_collection_finish():
     give them a handler and take it away, three times a test.
     """
     gc.freeze()
+    gc.enable()
+    gc.set_threshold(10_000, 20, 100)  # as srx does
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger):
             logger.propagate = True

@@ -85,7 +85,7 @@ def test_best_takes_a_network_of_their_own_for_drawings(upscaled, tmp_path):
     assert "x4plus-anime as drawing" in upscaled(tmp_path / "drawing.png", "-m best")[1]
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("package", "shallow_g_idrn")
 def test_best_and_auto_make_again_what_the_other_has_made(upscaled, photo):
     upscaled(photo, "-m auto")
     assert "made again: it was made by g-idrn" in upscaled(photo, "-m best")[1]
@@ -94,7 +94,7 @@ def test_best_and_auto_make_again_what_the_other_has_made(upscaled, photo):
     assert "made by realesrgan-x4plus" in upscaled(photo, "-m auto")[1]
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("package", "shallow_g_idrn")
 def test_best_enlarges_rasters_as_auto_does(srx, tmp_path, astronaut):
     source = write_by_gdal(tmp_path / "a.tif", astronaut[:80, :80], **PLACE)
     for model in ("auto", "best"):
@@ -123,6 +123,7 @@ def test_fast_chooses_between_the_quick_models(upscaled, photo, tmp_path):
                 np.testing.assert_array_equal(enlarged, named)
 
 
+@pytest.mark.usefixtures("shallow_g_idrn")
 def test_fast_takes_no_output_of_auto_for_its_own(upscaled, photo, srx, tmp_path):
     upscaled(photo, "-s 2 -m auto")
     assert "made again: it was made by g-idrn" in upscaled(photo, "-s 2 -m fast")[1]
@@ -140,7 +141,7 @@ def test_best_says_what_to_install(srx, photo, tmp_path, monkeypatch):
     assert not (tmp_path / "out.png").exists()
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("package", "shallow_g_idrn")
 def test_strength_is_the_share_of_a_network_of_others(upscaled, photo):
     faithful, _ = upscaled(photo, "-m g-idrn-photo")
     large, _ = upscaled(photo, "-m realesrgan-x4plus")
@@ -154,7 +155,7 @@ def test_strength_is_the_share_of_a_network_of_others(upscaled, photo):
     np.testing.assert_array_equal(results["1"], large)
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("package", "shallow_g_idrn")
 @pytest.mark.parametrize("name", ["deep.png", "scan.tif", "thumbnail.png"])
 def test_what_is_surely_clean_or_too_small_stays_with_the_faithful_model(
     upscaled, tmp_path, astronaut, name
@@ -204,7 +205,7 @@ def all_kinds(tmp_path, astronaut):
     return folder
 
 
-@pytest.mark.usefixtures("package")
+@pytest.mark.usefixtures("package", "shallow_g_idrn")
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("choice", ["auto", "fast", "best"])
 def test_nothing_is_made_twice_whatever_model_is_chosen(srx, all_kinds, choice):
@@ -216,6 +217,7 @@ def test_nothing_is_made_twice_whatever_model_is_chosen(srx, all_kinds, choice):
     assert "made again" not in again.err
 
 
+@pytest.mark.usefixtures("shallow_g_idrn")
 @pytest.mark.parametrize("second", ["auto", "fast"])
 def test_pages_of_a_model_that_was_named_are_made_again(srx, all_kinds, second):
     """Each page has its own, of which the file tells one."""

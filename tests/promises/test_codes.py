@@ -414,19 +414,19 @@ def test_masks_of_planetscope_are_classes_and_their_confidence_is_none(srx):
 
 
 @pytest.mark.parametrize(
-    ("names", "are_colours"),
+    ("dtype", "names", "are_colours"),
     [
-        (("ndvi_2021", "ndvi_2022", "ndvi_2023"), False),
-        (("NDVI", "NDWI", "EVI"), False),
-        (("2019", "2020", "2021"), False),
-        (("2021-06-01", "2021-06-11", "2021-06-21"), False),
-        (("band_1", "band_2", "band_3"), True),
-        (("20210601_b1", "20210601_b2", "20210601_b3"), True),
-        (("red_2021", "green_2021", "blue_2021"), True),
+        ("uint8", ("ndvi_2021", "ndvi_2022", "ndvi_2023"), False),
+        ("float32", ("NDVI", "NDWI", "EVI"), False),
+        ("uint8", ("2019", "2020", "2021"), False),
+        ("float32", ("2021-06-01", "2021-06-11", "2021-06-21"), False),
+        ("uint8", ("band_1", "band_2", "band_3"), True),
+        ("float32", ("band_1", "band_2", "band_3"), True),
+        ("uint8", ("20210601_b1", "20210601_b2", "20210601_b3"), True),
+        ("float32", ("red_2021", "green_2021", "blue_2021"), True),
     ],
 )
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_measurements_and_dates_are_no_colours(srx, names, are_colours, dtype):
+def test_measurements_and_dates_are_no_colours(srx, dtype, names, are_colours):
     pixels = np.dstack([measured(250, 140, 40, seed) for seed in (1, 2, 3)])
 
     def describe(file):

@@ -134,6 +134,7 @@ def model_of(srx, words):
     return report["model"], report["condition"]
 
 
+@pytest.mark.usefixtures("shallow_g_idrn")
 def test_the_model_is_that_of_photographs(srx, photo):
     usual = ("g-idrn-photo", "blocks")
     assert model_of(srx, f"{photo} a.tif -s 2") == usual
@@ -328,6 +329,7 @@ def test_a_height_map_as_png_is_interpolated_as_one_on_the_map(srx, sea):
     assert error["b.png"] < error["n.png"] / 2
 
 
+@pytest.mark.usefixtures("shallow_g_idrn")
 @pytest.mark.parametrize("name", ["camera", "moon"])
 def test_a_photograph_of_16_bits_keeps_the_network(srx, name):
     from skimage import data

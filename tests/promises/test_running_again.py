@@ -212,6 +212,7 @@ def test_the_last_line_counts_the_model_of_each_output(srx, tmp_path, astronaut)
     assert "2 done (1 by quick-photo, 1 by quick), 1 failed" in told
 
 
+@pytest.mark.usefixtures("shallow_g_idrn")
 def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     srx, tmp_path, astronaut, monkeypatch
 ):

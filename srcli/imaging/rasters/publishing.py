@@ -57,6 +57,8 @@ from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OVERVIEW_SIDE, OutputProfile
 
 _COPY_CACHE = 2**26
+_SMALL = 2**22
+"""Bytes of an output that GDAL writes at once: fewer than a second's."""
 _CACHED_ROWS = 2
 """Rows of blocks that GDAL keeps decoded, if the cache is large enough."""
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
@@ -211,23 +213,26 @@ def _write_interruptibly(
 ) -> Path:
     """Call ``write_result`` in a thread, so that Ctrl-C works while GDAL is busy for minutes.
 
-    After Ctrl-C nobody waits for the thread. GDAL tells rasterio nothing of how far it
-    has come: the files tell it.
+    After Ctrl-C nobody waits for the thread, in which PROJ opens its tables anew (15 ms):
+    small files need none. GDAL tells nothing of how far it has come: the files tell it.
     """
+    output = parts.output
     written: Future[Path] = Future()
 
     def write() -> None:
         try:
             # the canvas is read to its end, some rows of blocks at once
-            block_rows = int(parts.output.blocks["BLOCKYSIZE"]) * parts.output.row_bytes
+            block_rows = int(output.blocks["BLOCKYSIZE"]) * output.row_bytes
             keep_blocks(min(_COPY_CACHE, _CACHED_ROWS * block_rows))
             written.set_result(write_result(parts, result))
         except BaseException as error:  # noqa: BLE001 - raised below
             written.set_exception(error)
 
-    Thread(target=write, daemon=True, name="gdal-copy").start()
-    while not written.done():
-        wait([written], 0.1)
+    if output.height * output.row_bytes < _SMALL:
+        write()
+    else:
+        Thread(target=write, daemon=True, name="gdal-copy").start()
+    while wait([written], 0.1).not_done:
         with suppress(FileNotFoundError):
             on_bytes(parts.canvas.stat().st_size + folder_bytes(result.parent))
     return written.result()

@@ -405,6 +405,7 @@ def test_ctrl_c_does_not_wait_for_gdal(save, out, monkeypatch, copy):
         released.wait(60)
 
     monkeypatch.setattr(module, "write_result", writes_for_long)
+    monkeypatch.setattr(module, "_SMALL", 0)
     # tests of commands change it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     target = out
