@@ -45,7 +45,8 @@ def _find_still(pixels: Array, shown: Array) -> Bools:
     """Tell which pixels, (H, W), of a frame (H, W, C) stand still beside what is shown."""
     level = np.iinfo(pixels.dtype).max // 255
     planes = (np.moveaxis(pixels, 2, 0), np.moveaxis(shown, 2, 0))
-    changes = np.subtract(*planes, dtype=np.int32, order="C")
+    signed = np.promote_types(pixels.dtype, np.int8)
+    changes = np.subtract(*planes, dtype=signed, order="C")
     drift = uniform_filter(changes.mean(axis=0), _SIDE)
     largest = maximum_filter(np.abs(changes, out=changes).max(axis=0), _SIDE)
     still: Bools = largest <= _LARGEST_CHANGE * level
