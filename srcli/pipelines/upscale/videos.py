@@ -40,6 +40,7 @@ from srcli.imaging.films.reading import (
     measure_frames,
     open_video,
 )
+from srcli.imaging.films.stillness import hold_still
 from srcli.imaging.films.writing import (
     SEGMENT_FRAMES,
     Encoding,
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
     from srcli.imaging.files.stored_parts import StoredParts
     from srcli.imaging.films.clock import Pace
     from srcli.imaging.films.reading import TimedFrame
-    from srcli.imaging.photographs.photograph import Picture
     from srcli.imaging.pixels.arrays import Size
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
@@ -266,6 +266,8 @@ def _make_frames(film: _Film, frames_from: FramesFrom, output: _Output) -> Facts
         reporter.tell_kept(item, finished, picture.frames, "frames")
         remaining = replace(picture, frames=picture.frames - finished)
         frames = frames_from(encoder.frame_count)
+        if photographs.options.auto:  # what is held depends on all frames before
+            frames = islice(hold_still(frames_from(0)), encoder.frame_count, None)
         tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
         work = WritingWork(reporter)
         try:
