@@ -45,6 +45,15 @@ SMALLEST_SIDE = 64
 """Pixels a side below which nothing can be measured."""
 _LARGEST_SIDE = 512  # pixels that are measured, from the middle
 _BLOCK = 8
+_RIPPLES = ((5, 5), (5, 6), (6, 5), (4, 6), (6, 4))
+"""Orders, across and down, of cosine coefficients that a JPEG of 90 or less sets to 0."""
+_RIPPLED_SIDE = 256  # pixels a side in which they are counted
+_LARGE_RIPPLE = 5  # levels
+_FEW_RIPPLES = 0.01  # added to shares of them, for what chance does
+_SILENCE = 1.25
+"""Where blocks begin, so many times fewer ripples than at the next best place."""
+_SOFT_RIPPLES = 0.045
+"""Share of ripples, with those added, below which a picture may be soft."""
 _SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
 _DARKEST = 4  # levels: noise shows above them
 _LARGEST_STEP = 8  # levels: larger ones count as this
@@ -54,8 +63,10 @@ _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
 _TRACES_SHARE = 0.8
 """Share of the steps that are not 0: antialiased drawings have as many small ones."""
 _COLOURS_PER_PIXEL = 0.01  # for each pixel
-_AREA_SHARE = 0.68
-"""Largest share of a gray drawing's changing pixels that lie in areas of such."""
+_GRAY_AREAS = 0.68
+_COLOUR_AREAS = 0.4
+"""Largest share of a drawing's changing pixels that lie in areas of such: gray ones have
+tones of dots."""
 _FEW_COLOURS = 512
 """Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
 have 256."""
@@ -176,9 +187,10 @@ def classify_condition(pixels: Array) -> Condition:
     gray = middle.mean(axis=2, dtype=np.float32) / np.float32(white)
     if is_drawing(middle.astype(np.int32) // white):
         return "drawing"
-    if blockiness(gray) >= VISIBLE_BLOCKINESS:
+    lowest, second, *others = np.sort(ripples(gray).ravel()) + _FEW_RIPPLES
+    if second >= _SILENCE * lowest or blockiness(gray) >= VISIBLE_BLOCKINESS:
         return "blocks"
-    if sharpness(gray) < SOFT_SHARPNESS:
+    if np.median(others) < _SOFT_RIPPLES and sharpness(gray) < SOFT_SHARPNESS:
         return "soft"
     if is_noisy(middle.astype(np.float32) / np.float32(white)):
         return "noise"
@@ -212,41 +224,71 @@ def _along_rows(gray: Floats) -> float:
     return float(highest / max(usual, _LEAST_STEP))
 
 
-def is_drawing(values: NDArray[np.int32]) -> bool:
-    """Return True if many neighbours (H, W, C) are equal, few nearly so, and colours are few.
+def ripples(gray: Floats) -> Floats:
+    """Return how much of 8x8 pixels ripples, for each of the places where blocks may begin.
 
-    Files with losses leave traces, and colours, around all that was drawn.
+    (8, 8), shares of high cosine coefficients that are large, in the middle. A JPEG has
+    set them to 0 in its blocks; steps between blocks do not show in what is drawn.
     """
-    down = np.abs(np.diff(values, axis=0)).max(axis=2).ravel()
-    across = np.abs(np.diff(values, axis=1)).max(axis=2).ravel()
-    steps = np.concatenate([down, across])
+    top, left = (max(side - _RIPPLED_SIDE, 0) // 2 for side in gray.shape)
+    middle = gray[top : top + _RIPPLED_SIDE, left : left + _RIPPLED_SIDE]
+    across = {order: _coefficients(middle.T, order).T for order in (4, 5, 6)}
+    found = [
+        np.abs(_coefficients(across[order], other)) > _LARGE_RIPPLE
+        for order, other in _RIPPLES
+    ]
+    height, width = (side // _BLOCK for side in found[0].shape)
+    whole = np.mean(found, axis=0)[: height * _BLOCK, : width * _BLOCK]
+    shares: Floats = whole.reshape(height, _BLOCK, width, _BLOCK).mean(axis=(0, 2))
+    return shares
+
+
+def _coefficients(rows: Floats, order: int) -> Floats:
+    """Return a cosine coefficient of every eight rows."""
+    count = len(rows) - _BLOCK + 1
+    phases = np.pi * order * (np.arange(_BLOCK) + 0.5) / _BLOCK
+    weights = np.cos(phases).astype(np.float32) / 2
+    total = np.zeros((count, rows.shape[1]), np.float32)
+    for start, weight in enumerate(weights):
+        total += weight * rows[start : start + count]
+    return total
+
+
+def is_drawing(values: NDArray[np.int32]) -> bool:
+    """Return True if many neighbours (H, W, C) are equal, few nearly so, others in lines.
+
+    Files with losses leave traces around all that was drawn. Few colours are a drawing,
+    too, also where they fill areas, but gray never has many.
+    """
+    down = np.abs(np.diff(values, axis=0)).max(axis=2)
+    across = np.abs(np.diff(values, axis=1)).max(axis=2)
+    steps = np.concatenate([down.ravel(), across.ravel()])
     changes = steps[np.flatnonzero(steps)]
     if len(changes) > (1 - DRAWING_SHARE) * len(steps):
         return False
     if (changes <= _SMOOTH_STEP).sum() > _TRACES_SHARE * len(changes):
         return False
+    in_areas = _share_in_areas(down > 0, across > 0)
     if (values == values[..., :1]).all():
-        return _changes_along_lines(values[..., 0])
+        return in_areas <= _GRAY_AREAS
+    if in_areas <= _COLOUR_AREAS:
+        return True
     colours = values @ (1 << 8 * np.arange(values.shape[2]))
     most_colours = max(_COLOURS_PER_PIXEL * colours.size, _FEW_COLOURS)
     return len(np.unique(colours)) <= most_colours
 
 
-def _changes_along_lines(values: NDArray[np.int32]) -> bool:
-    """Tell if what changes in gray (H, W) are lines, as of drawings, and no areas.
+def _share_in_areas(down: Bools, across: Bools) -> float:
+    """Return the share of changing pixels around which all change, two pixels far.
 
-    Gray never has many colours. A pixel changes if it differs from one beside it; in an
-    area all pixels around it do so, too, two pixels far: photographs on white are such.
+    ``down`` and ``across`` tell of each step to the next pixel. Drawings change along
+    lines, photographs on white in areas.
     """
-    changing = np.zeros(values.shape, bool)
-    for axis in (0, 1):
-        steps = np.diff(values, axis=axis) != 0
-        ahead, behind = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-        ahead[axis], behind[axis] = (0, 1), (1, 0)
-        changing |= np.pad(steps, ahead) | np.pad(steps, behind)
+    changing = np.pad(down, ((0, 1), (0, 0))) | np.pad(down, ((1, 0), (0, 0)))
+    changing |= np.pad(across, ((0, 0), (0, 1))) | np.pad(across, ((0, 0), (1, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(changing, (5, 5))
     in_areas = windows.all(axis=(2, 3)).sum()
-    return bool(in_areas <= _AREA_SHARE * changing.sum())
+    return float(in_areas / max(changing.sum(), 1))
 
 
 def sharpness(gray: Floats) -> float:
