@@ -36,7 +36,7 @@ VISIBLE_BLOCKINESS = 1.2
 """Blockiness from which blocks show."""
 SOFT_SHARPNESS = 0.485
 """Share of a strong edge's rise within one pixel below which a picture is soft."""
-NOISY_LEVELS = 1.8
+NOISY_LEVELS = 1.6
 """Levels of white noise in the smoothest places from which a picture is noisy."""
 DRAWING_SHARE = 0.4
 """Share of neighbours of one colour from which a picture is a drawing, screenshot or
@@ -54,6 +54,8 @@ _SILENCE = 1.25
 """Where blocks begin, so many times fewer ripples than at the next best place."""
 _SOFT_RIPPLES = 0.045
 """Share of ripples, with those added, below which a picture may be soft."""
+_PRINTED_LEVELS = 20
+_PRINTED_FALL = 0.42
 _SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
 _DARKEST = 4  # levels: noise shows above them
 _LARGEST_STEP = 8  # levels: larger ones count as this
@@ -71,24 +73,21 @@ _FEW_COLOURS = 512
 """Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
 have 256."""
 _LEAST_RISE = 12  # levels that the rise of an edge has at least
-_EVENNESS = 0.4
+_EVENNESS = 0.38
 """Level of the smoothest fiftieth of the blocks over that of the middle one, at least:
 noise is everywhere, leaves and grass are not."""
-_FINENESS = 1.2
+_FINENESS = 1.5
 """Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
-_WHITE_FALL = 0.95
-"""White noise has half its level in means of 2x2 pixels, under detail 0.9 of it; leaves
-and grass have 1.1 and more, as forms are larger than pixels."""
+_GRAIN_FINENESS = 2.0
 _GRAIN_LEVELS = (2.5, 10)
 """Least and largest level of grain, in pixels or in means of 2x2 of them."""
 _GRAIN_SPREAD = 0.2
 """Largest difference of its level in places of like brightness, as a logarithm."""
+_COLOUR_LEVELS = 2
 _GRAY_TINT = 0.01
-_GRAIN_TINT = 0.12
-_GRAIN_SHADE = 0.6
-"""Grain is as strong in all channels, leaves and grass in proportion to their colour:
-largest spread over the channels, and that as a share of the spread of the level over the
-brightness of each."""
+_GRAIN_TINT = 0.25
+"""Largest spread over the channels, of gray and in colours: grain is as strong in all of
+them, leaves and grass in proportion to their colour."""
 _IMMERKAER_SHARE = np.sqrt(np.pi / 2) / 6
 """Standard deviation of white noise over the mean size of its Laplacians' difference."""
 NETWORK_ERROR = 2e-4
@@ -187,6 +186,8 @@ def classify_condition(pixels: Array) -> Condition:
     gray = middle.mean(axis=2, dtype=np.float32) / np.float32(white)
     if is_drawing(middle.astype(np.int32) // white):
         return "drawing"
+    if is_print(gray):
+        return "clean"
     lowest, second, *others = np.sort(ripples(gray).ravel()) + _FEW_RIPPLES
     if second >= _SILENCE * lowest or blockiness(gray) >= VISIBLE_BLOCKINESS:
         return "blocks"
@@ -222,6 +223,16 @@ def _along_rows(gray: Floats) -> float:
     if second - usual > _LONELY * (highest - usual):
         return 1.0
     return float(highest / max(usual, _LEAST_STEP))
+
+
+def is_print(gray: Floats) -> bool:
+    """Tell if dots of a print are all that is there: means of pixels lose them.
+
+    Means of 2x2 pixels have half of white noise, and most of what is drawn or pictured.
+    """
+    detail = _fine_detail(gray).mean()
+    coarse_detail = _fine_detail(_block_means(gray, 2)).mean()
+    return bool(detail > _PRINTED_LEVELS and coarse_detail < _PRINTED_FALL * detail)
 
 
 def ripples(gray: Floats) -> Floats:
@@ -336,27 +347,43 @@ def is_noisy(values: Floats) -> bool:
     becomes weaker in means of 2x2 pixels; grain of film or of a noise reduction does not,
     but is as strong in all channels.
     """
+    if values.shape[2] > 1 and _has_colour_noise(values):
+        return True
     fine = look_at_noise(values)
     halved = [_block_means(plane, 2) for plane in np.moveaxis(values, 2, 0)]
     coarse = look_at_noise(np.stack(halved, axis=2))
     if fine is None or coarse is None or fine.evenness < _EVENNESS:
         return False
     # in small pictures forms hide its fall, but then forms are what is left of them
-    is_white = (
-        coarse.level < _WHITE_FALL * fine.level or coarse.fineness < fine.fineness / 2
-    )
+    is_white = coarse.level < fine.level or coarse.fineness < fine.fineness / 2
     if is_white and fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS:
         return True
     if max(fine.tint, coarse.tint) >= _GRAIN_TINT:
         return False
-    if coarse.tint > max(_GRAIN_SHADE * coarse.shade, _GRAY_TINT):
+    if coarse.tint > max(coarse.shade, _GRAY_TINT):
         return False
     return any(
         _GRAIN_LEVELS[0] <= look.level <= _GRAIN_LEVELS[1]
-        and look.fineness >= _FINENESS
+        and look.fineness >= _GRAIN_FINENESS
         and look.spread <= _GRAIN_SPREAD
         for look in (fine, coarse)
     )
+
+
+def _has_colour_noise(values: Floats) -> bool:
+    """Tell if channels (H, W, 3) differ by more detail than they share, everywhere.
+
+    Noise of a sensor does, no clean photograph.
+    """
+    red, green, blue = np.moveaxis(values, 2, 0)
+    shared, *apart = (
+        _block_means(_fine_detail(plane), _BLOCK).ravel()
+        for plane in (values.mean(axis=2), red - green, blue - green)
+    )
+    least = np.minimum(*apart)
+    smoothest = np.argsort(least)[: max(len(least) // 10, 4)]
+    are_above = least[smoothest] > shared[smoothest]
+    return bool(np.median(least[smoothest]) > _COLOUR_LEVELS and are_above.mean() > 0.5)
 
 
 def look_at_noise(values: Floats) -> NoiseLook | None:
