@@ -32,7 +32,7 @@ INTERPOLATION_COST = 0.02
 """Its work for a pixel beside that of a network."""
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 
-VISIBLE_BLOCKINESS = 1.2
+VISIBLE_BLOCKINESS = 1.3
 """Blockiness from which blocks show."""
 SOFT_SHARPNESS = 0.485
 """Share of a strong edge's rise within one pixel below which a picture is soft."""
@@ -56,6 +56,8 @@ _SOFT_RIPPLES = 0.045
 """Share of ripples, with those added, below which a picture may be soft."""
 _PRINTED_LEVELS = 20
 _PRINTED_FALL = 0.42
+"""Least level of the detail of dots, largest share of it in means of 2x2 pixels: white
+noise has half, nearly all that is pictured or drawn more."""
 _SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
 _DARKEST = 4  # levels: noise shows above them
 _LARGEST_STEP = 8  # levels: larger ones count as this
@@ -77,13 +79,15 @@ _EVENNESS = 0.38
 """Level of the smoothest fiftieth of the blocks over that of the middle one, at least:
 noise is everywhere, leaves and grass are not."""
 _FINENESS = 1.5
-"""Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
 _GRAIN_FINENESS = 2.0
+"""Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
 _GRAIN_LEVELS = (2.5, 10)
 """Least and largest level of grain, in pixels or in means of 2x2 of them."""
-_GRAIN_SPREAD = 0.2
+_GRAIN_SPREAD = 0.22
 """Largest difference of its level in places of like brightness, as a logarithm."""
 _COLOUR_LEVELS = 2
+_COLOUR_SHARE = 0.9
+"""Least detail by which channels differ, and that as a share of their mean's."""
 _GRAY_TINT = 0.01
 _GRAIN_TINT = 0.25
 """Largest spread over the channels, of gray and in colours: grain is as strong in all of
@@ -226,10 +230,7 @@ def _along_rows(gray: Floats) -> float:
 
 
 def is_print(gray: Floats) -> bool:
-    """Tell if dots of a print are all that is there: means of pixels lose them.
-
-    Means of 2x2 pixels have half of white noise, and most of what is drawn or pictured.
-    """
+    """Tell if dots of a print are all that is there: means of 2x2 pixels lose them."""
     detail = _fine_detail(gray).mean()
     coarse_detail = _fine_detail(_block_means(gray, 2)).mean()
     return bool(detail > _PRINTED_LEVELS and coarse_detail < _PRINTED_FALL * detail)
@@ -354,13 +355,10 @@ def is_noisy(values: Floats) -> bool:
     coarse = look_at_noise(np.stack(halved, axis=2))
     if fine is None or coarse is None or fine.evenness < _EVENNESS:
         return False
-    # in small pictures forms hide its fall, but then forms are what is left of them
-    is_white = coarse.level < fine.level or coarse.fineness < fine.fineness / 2
-    if is_white and fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS:
+    is_fine = fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS
+    if is_fine and coarse.level < fine.level:
         return True
-    if max(fine.tint, coarse.tint) >= _GRAIN_TINT:
-        return False
-    if coarse.tint > max(coarse.shade, _GRAY_TINT):
+    if coarse.tint > min(max(coarse.shade, _GRAY_TINT), _GRAIN_TINT):
         return False
     return any(
         _GRAIN_LEVELS[0] <= look.level <= _GRAIN_LEVELS[1]
@@ -371,7 +369,7 @@ def is_noisy(values: Floats) -> bool:
 
 
 def _has_colour_noise(values: Floats) -> bool:
-    """Tell if channels (H, W, 3) differ by more detail than they share, everywhere.
+    """Tell if channels (H, W, 3) differ by as much detail as they share, everywhere.
 
     Noise of a sensor does, no clean photograph.
     """
@@ -382,8 +380,9 @@ def _has_colour_noise(values: Floats) -> bool:
     )
     least = np.minimum(*apart)
     smoothest = np.argsort(least)[: max(len(least) // 10, 4)]
-    are_above = least[smoothest] > shared[smoothest]
-    return bool(np.median(least[smoothest]) > _COLOUR_LEVELS and are_above.mean() > 0.5)
+    level = np.median(least[smoothest])
+    share = np.median(least[smoothest] / (shared[smoothest] + _LEAST_STEP))
+    return bool(level > _COLOUR_LEVELS and share > _COLOUR_SHARE)
 
 
 def look_at_noise(values: Floats) -> NoiseLook | None:
