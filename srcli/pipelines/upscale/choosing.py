@@ -192,10 +192,10 @@ def classify_condition(pixels: Array) -> Condition:
         return "drawing"
     if is_print(gray):
         return "clean"
-    lowest, second, *others = np.sort(ripples(gray).ravel()) + _FEW_RIPPLES
+    lowest, second, *usual = np.sort(ripples(gray).ravel()) + _FEW_RIPPLES
     if second >= _SILENCE * lowest or blockiness(gray) >= VISIBLE_BLOCKINESS:
         return "blocks"
-    if np.median(others) < _SOFT_RIPPLES and sharpness(gray) < SOFT_SHARPNESS:
+    if np.median(usual) < _SOFT_RIPPLES and sharpness(gray) < SOFT_SHARPNESS:
         return "soft"
     if is_noisy(middle.astype(np.float32) / np.float32(white)):
         return "noise"
@@ -245,14 +245,15 @@ def ripples(gray: Floats) -> Floats:
     top, left = (max(side - _RIPPLED_SIDE, 0) // 2 for side in gray.shape)
     middle = gray[top : top + _RIPPLED_SIDE, left : left + _RIPPLED_SIDE]
     across = {order: _coefficients(middle.T, order).T for order in (4, 5, 6)}
-    found = [
-        np.abs(_coefficients(across[order], other)) > _LARGE_RIPPLE
-        for order, other in _RIPPLES
+    are_large = [
+        np.abs(_coefficients(across[order], order_down)) > _LARGE_RIPPLE
+        for order, order_down in _RIPPLES
     ]
-    height, width = (side // _BLOCK for side in found[0].shape)
-    whole = np.mean(found, axis=0)[: height * _BLOCK, : width * _BLOCK]
-    shares: Floats = whole.reshape(height, _BLOCK, width, _BLOCK).mean(axis=(0, 2))
-    return shares
+    height, width = (side // _BLOCK for side in are_large[0].shape)
+    shares = np.mean(are_large, axis=0)[: height * _BLOCK, : width * _BLOCK]
+    blocks = shares.reshape(height, _BLOCK, width, _BLOCK)
+    means: Floats = blocks.mean(axis=(0, 2))
+    return means
 
 
 def _coefficients(rows: Floats, order: int) -> Floats:
