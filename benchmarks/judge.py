@@ -525,7 +525,8 @@ def main() -> None:
     wrong: Counter[str] = Counter()
     costly: Counter[str] = Counter()
     worst: dict[str, float] = {}
-    for case in (case for maker in MAKERS for case in maker()):
+    halves = [0, 0]  # costly words of pictures of even and of odd number
+    for number, case in enumerate(case for maker in MAKERS for case in maker()):
         word = classify_condition(case.pixels)
         said.setdefault(case.kind, Counter())[word] += 1
         if word in case.right:
@@ -538,6 +539,7 @@ def main() -> None:
         if case.right and (price >= EITHER or arguments.no_prices):
             wrong[case.kind] += 1
         costly[case.kind] += price > COSTLY
+        halves[number % 2] += price > COSTLY
         if arguments.verbose and (case.right or price > COSTLY):
             figures = ", ".join(f"{name} {cost:+.2f}" for name, cost in prices.items())
             print(f"{case.kind}: {case.name}: {word}: {figures}", flush=True)
@@ -552,7 +554,8 @@ def main() -> None:
         print(f"| {kind} | {counts.total()} |", " | ".join(row), "|")
     total = sum(counts.total() for counts in said.values())
     print(
-        f"{total} pictures, {wrong.total()} wrong, {costly.total()} above {COSTLY} dB"
+        f"{total} pictures, {wrong.total()} wrong, {costly.total()} above {COSTLY} dB: "
+        f"{halves[0]} of even, {halves[1]} of odd number"
     )
 
 

@@ -32,11 +32,11 @@ INTERPOLATION_COST = 0.02
 """Its work for a pixel beside that of a network."""
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 
-VISIBLE_BLOCKINESS = 1.2
+VISIBLE_BLOCKINESS = 1.3
 """Blockiness from which blocks show."""
 SOFT_SHARPNESS = 0.485
 """Share of a strong edge's rise within one pixel below which a picture is soft."""
-NOISY_LEVELS = 1.8
+NOISY_LEVELS = 1.6
 """Levels of white noise in the smoothest places from which a picture is noisy."""
 DRAWING_SHARE = 0.4
 """Share of neighbours of one colour from which a picture is a drawing, screenshot or
@@ -45,6 +45,19 @@ SMALLEST_SIDE = 64
 """Pixels a side below which nothing can be measured."""
 _LARGEST_SIDE = 512  # pixels that are measured, from the middle
 _BLOCK = 8
+_RIPPLES = ((5, 5), (5, 6), (6, 5), (4, 6), (6, 4))
+"""Orders, across and down, of cosine coefficients that a JPEG of 90 or less sets to 0."""
+_RIPPLED_SIDE = 256  # pixels a side in which they are counted
+_LARGE_RIPPLE = 5  # levels
+_FEW_RIPPLES = 0.01  # added to shares of them, for what chance does
+_SILENCE = 1.25
+"""Where blocks begin, so many times fewer ripples than at the next best place."""
+_SOFT_RIPPLES = 0.045
+"""Share of ripples, with those added, below which a picture may be soft."""
+_PRINTED_LEVELS = 20
+_PRINTED_FALL = 0.42
+"""Least level of the detail of dots, largest share of it in means of 2x2 pixels: white
+noise has half, nearly all that is pictured or drawn more."""
 _SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
 _DARKEST = 4  # levels: noise shows above them
 _LARGEST_STEP = 8  # levels: larger ones count as this
@@ -54,30 +67,31 @@ _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
 _TRACES_SHARE = 0.8
 """Share of the steps that are not 0: antialiased drawings have as many small ones."""
 _COLOURS_PER_PIXEL = 0.01  # for each pixel
-_AREA_SHARE = 0.68
-"""Largest share of a gray drawing's changing pixels that lie in areas of such."""
+_GRAY_AREAS = 0.68
+_COLOUR_AREAS = 0.4
+"""Largest share of a drawing's changing pixels that lie in areas of such: gray ones have
+tones of dots."""
 _FEW_COLOURS = 512
 """Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
 have 256."""
 _LEAST_RISE = 12  # levels that the rise of an edge has at least
-_EVENNESS = 0.4
+_EVENNESS = 0.38
 """Level of the smoothest fiftieth of the blocks over that of the middle one, at least:
 noise is everywhere, leaves and grass are not."""
-_FINENESS = 1.2
+_FINENESS = 1.5
+_GRAIN_FINENESS = 2.0
 """Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
-_WHITE_FALL = 0.95
-"""White noise has half its level in means of 2x2 pixels, under detail 0.9 of it; leaves
-and grass have 1.1 and more, as forms are larger than pixels."""
 _GRAIN_LEVELS = (2.5, 10)
 """Least and largest level of grain, in pixels or in means of 2x2 of them."""
-_GRAIN_SPREAD = 0.2
+_GRAIN_SPREAD = 0.22
 """Largest difference of its level in places of like brightness, as a logarithm."""
+_COLOUR_LEVELS = 2
+_COLOUR_SHARE = 0.9
+"""Least detail by which channels differ, and that as a share of their mean's."""
 _GRAY_TINT = 0.01
-_GRAIN_TINT = 0.12
-_GRAIN_SHADE = 0.6
-"""Grain is as strong in all channels, leaves and grass in proportion to their colour:
-largest spread over the channels, and that as a share of the spread of the level over the
-brightness of each."""
+_GRAIN_TINT = 0.25
+"""Largest spread over the channels, of gray and in colours: grain is as strong in all of
+them, leaves and grass in proportion to their colour."""
 _IMMERKAER_SHARE = np.sqrt(np.pi / 2) / 6
 """Standard deviation of white noise over the mean size of its Laplacians' difference."""
 NETWORK_ERROR = 2e-4
@@ -176,9 +190,12 @@ def classify_condition(pixels: Array) -> Condition:
     gray = middle.mean(axis=2, dtype=np.float32) / np.float32(white)
     if is_drawing(middle.astype(np.int32) // white):
         return "drawing"
-    if blockiness(gray) >= VISIBLE_BLOCKINESS:
+    if is_print(gray):
+        return "clean"
+    lowest, second, *usual = np.sort(ripples(gray).ravel()) + _FEW_RIPPLES
+    if second >= _SILENCE * lowest or blockiness(gray) >= VISIBLE_BLOCKINESS:
         return "blocks"
-    if sharpness(gray) < SOFT_SHARPNESS:
+    if np.median(usual) < _SOFT_RIPPLES and sharpness(gray) < SOFT_SHARPNESS:
         return "soft"
     if is_noisy(middle.astype(np.float32) / np.float32(white)):
         return "noise"
@@ -212,41 +229,79 @@ def _along_rows(gray: Floats) -> float:
     return float(highest / max(usual, _LEAST_STEP))
 
 
-def is_drawing(values: NDArray[np.int32]) -> bool:
-    """Return True if many neighbours (H, W, C) are equal, few nearly so, and colours are few.
+def is_print(gray: Floats) -> bool:
+    """Tell if dots of a print are all that is there: means of 2x2 pixels lose them."""
+    detail = _fine_detail(gray).mean()
+    coarse_detail = _fine_detail(_block_means(gray, 2)).mean()
+    return bool(detail > _PRINTED_LEVELS and coarse_detail < _PRINTED_FALL * detail)
 
-    Files with losses leave traces, and colours, around all that was drawn.
+
+def ripples(gray: Floats) -> Floats:
+    """Return how much of 8x8 pixels ripples, for each of the places where blocks may begin.
+
+    (8, 8), shares of high cosine coefficients that are large, in the middle. A JPEG has
+    set them to 0 in its blocks; steps between blocks do not show in what is drawn.
     """
-    down = np.abs(np.diff(values, axis=0)).max(axis=2).ravel()
-    across = np.abs(np.diff(values, axis=1)).max(axis=2).ravel()
-    steps = np.concatenate([down, across])
+    top, left = (max(side - _RIPPLED_SIDE, 0) // 2 for side in gray.shape)
+    middle = gray[top : top + _RIPPLED_SIDE, left : left + _RIPPLED_SIDE]
+    across = {order: _coefficients(middle.T, order).T for order in (4, 5, 6)}
+    are_large = [
+        np.abs(_coefficients(across[order], order_down)) > _LARGE_RIPPLE
+        for order, order_down in _RIPPLES
+    ]
+    height, width = (side // _BLOCK for side in are_large[0].shape)
+    shares = np.mean(are_large, axis=0)[: height * _BLOCK, : width * _BLOCK]
+    blocks = shares.reshape(height, _BLOCK, width, _BLOCK)
+    means: Floats = blocks.mean(axis=(0, 2))
+    return means
+
+
+def _coefficients(rows: Floats, order: int) -> Floats:
+    """Return a cosine coefficient of every eight rows."""
+    count = len(rows) - _BLOCK + 1
+    phases = np.pi * order * (np.arange(_BLOCK) + 0.5) / _BLOCK
+    weights = np.cos(phases).astype(np.float32) / 2
+    total = np.zeros((count, rows.shape[1]), np.float32)
+    for start, weight in enumerate(weights):
+        total += weight * rows[start : start + count]
+    return total
+
+
+def is_drawing(values: NDArray[np.int32]) -> bool:
+    """Return True if many neighbours (H, W, C) are equal, few nearly so, others in lines.
+
+    Files with losses leave traces around all that was drawn. Few colours are a drawing,
+    too, also where they fill areas, but gray never has many.
+    """
+    down = np.abs(np.diff(values, axis=0)).max(axis=2)
+    across = np.abs(np.diff(values, axis=1)).max(axis=2)
+    steps = np.concatenate([down.ravel(), across.ravel()])
     changes = steps[np.flatnonzero(steps)]
     if len(changes) > (1 - DRAWING_SHARE) * len(steps):
         return False
     if (changes <= _SMOOTH_STEP).sum() > _TRACES_SHARE * len(changes):
         return False
+    in_areas = _share_in_areas(down > 0, across > 0)
     if (values == values[..., :1]).all():
-        return _changes_along_lines(values[..., 0])
+        return in_areas <= _GRAY_AREAS
+    if in_areas <= _COLOUR_AREAS:
+        return True
     colours = values @ (1 << 8 * np.arange(values.shape[2]))
     most_colours = max(_COLOURS_PER_PIXEL * colours.size, _FEW_COLOURS)
     return len(np.unique(colours)) <= most_colours
 
 
-def _changes_along_lines(values: NDArray[np.int32]) -> bool:
-    """Tell if what changes in gray (H, W) are lines, as of drawings, and no areas.
+def _share_in_areas(down: Bools, across: Bools) -> float:
+    """Return the share of changing pixels around which all change, two pixels far.
 
-    Gray never has many colours. A pixel changes if it differs from one beside it; in an
-    area all pixels around it do so, too, two pixels far: photographs on white are such.
+    ``down`` and ``across`` tell of each step to the next pixel. Drawings change along
+    lines, photographs on white in areas.
     """
-    changing = np.zeros(values.shape, bool)
-    for axis in (0, 1):
-        steps = np.diff(values, axis=axis) != 0
-        ahead, behind = [(0, 0), (0, 0)], [(0, 0), (0, 0)]
-        ahead[axis], behind[axis] = (0, 1), (1, 0)
-        changing |= np.pad(steps, ahead) | np.pad(steps, behind)
+    changing = np.pad(down, ((0, 1), (0, 0))) | np.pad(down, ((1, 0), (0, 0)))
+    changing |= np.pad(across, ((0, 0), (0, 1))) | np.pad(across, ((0, 0), (1, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(changing, (5, 5))
     in_areas = windows.all(axis=(2, 3)).sum()
-    return bool(in_areas <= _AREA_SHARE * changing.sum())
+    return float(in_areas / max(changing.sum(), 1))
 
 
 def sharpness(gray: Floats) -> float:
@@ -294,27 +349,41 @@ def is_noisy(values: Floats) -> bool:
     becomes weaker in means of 2x2 pixels; grain of film or of a noise reduction does not,
     but is as strong in all channels.
     """
+    if values.shape[2] > 1 and _has_colour_noise(values):
+        return True
     fine = look_at_noise(values)
     halved = [_block_means(plane, 2) for plane in np.moveaxis(values, 2, 0)]
     coarse = look_at_noise(np.stack(halved, axis=2))
     if fine is None or coarse is None or fine.evenness < _EVENNESS:
         return False
-    # in small pictures forms hide its fall, but then forms are what is left of them
-    is_white = (
-        coarse.level < _WHITE_FALL * fine.level or coarse.fineness < fine.fineness / 2
-    )
-    if is_white and fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS:
+    is_fine = fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS
+    if is_fine and coarse.level < fine.level:
         return True
-    if max(fine.tint, coarse.tint) >= _GRAIN_TINT:
-        return False
-    if coarse.tint > max(_GRAIN_SHADE * coarse.shade, _GRAY_TINT):
+    if coarse.tint > min(max(coarse.shade, _GRAY_TINT), _GRAIN_TINT):
         return False
     return any(
         _GRAIN_LEVELS[0] <= look.level <= _GRAIN_LEVELS[1]
-        and look.fineness >= _FINENESS
+        and look.fineness >= _GRAIN_FINENESS
         and look.spread <= _GRAIN_SPREAD
         for look in (fine, coarse)
     )
+
+
+def _has_colour_noise(values: Floats) -> bool:
+    """Tell if channels (H, W, 3) differ by as much detail as they share, everywhere.
+
+    Noise of a sensor does, no clean photograph.
+    """
+    red, green, blue = np.moveaxis(values, 2, 0)
+    shared, *apart = (
+        _block_means(_fine_detail(plane), _BLOCK).ravel()
+        for plane in (values.mean(axis=2), red - green, blue - green)
+    )
+    least = np.minimum(*apart)
+    smoothest = np.argsort(least)[: max(len(least) // 10, 4)]
+    level = np.median(least[smoothest])
+    share = np.median(least[smoothest] / (shared[smoothest] + _LEAST_STEP))
+    return bool(level > _COLOUR_LEVELS and share > _COLOUR_SHARE)
 
 
 def look_at_noise(values: Floats) -> NoiseLook | None:

@@ -17,7 +17,9 @@ from srcli.pipelines.upscale.choosing import (
     blockiness,
     classify_condition,
     is_noisy,
+    is_print,
     look_at_noise,
+    ripples,
     sharpness,
 )
 from tests.fixtures.letters import draw_letters
@@ -185,3 +187,70 @@ def test_what_repeats_within_blocks_is_no_blocks():
     """As dots of a print do."""
     ramps = np.tile(np.arange(128, dtype=np.float32) % 4, (128, 1))
     assert blockiness(ramps + ramps.T) < VISIBLE_BLOCKINESS
+
+
+def draw_map():
+    """Roads of eight colours with smoothed edges: as many colours as a photograph has."""
+    chance = np.random.default_rng(4)
+    large = Image.new("RGB", (640, 640), "#f2efe9")
+    drawing = ImageDraw.Draw(large)
+    for _ in range(40):
+        line = chance.integers(0, 640, 4).tolist()
+        fill = tuple(chance.integers(0, 256, 3).tolist())
+        drawing.line(line, fill=fill, width=int(chance.integers(8, 30)))
+    return np.asarray(large.reduce(4))
+
+
+def test_a_map_of_many_colours_is_a_drawing_and_as_jpeg_has_blocks():
+    """Colours of smoothed edges are many, but lie along lines; blocks do not show as steps."""
+    drawn = draw_map()
+    colours = np.unique(drawn.reshape(-1, 3), axis=0)
+    assert len(colours) > 512
+    assert classify_condition(drawn) == "drawing"
+    for quality in (90, 60):
+        pixels = as_jpeg(drawn, quality)
+        assert classify_condition(pixels) == "blocks"
+        assert classify_condition(pixels[3:, 5:]) == "blocks"
+
+
+@pytest.mark.parametrize("quality", [90, 75])
+def test_a_jpeg_has_set_ripples_of_its_blocks_to_nothing(picture, quality):
+    shares = ripples(gray(picture))
+    assert shares.min() > 0.9 * np.median(shares)
+    shares = ripples(gray(as_jpeg(picture, quality))[3:, 5:])
+    assert np.unravel_index(shares.argmin(), shares.shape) == (5, 3)
+    assert shares.min() < 0.6 * np.median(shares)
+
+
+def test_dots_of_a_print_are_clean_and_strong_noise_is_none():
+    down, right = np.mgrid[:1024, :1024] * np.pi / 16
+    ink = Image.fromarray(np.cos(down + right) + np.cos(down - right) > 0.3)
+    printed = np.asarray(ink.convert("L").reduce(8))[..., None]
+    assert is_print(gray(printed))
+    assert classify_condition(printed) == "clean"
+    noisy = source().normal(128, 30, (128, 128, 1)).clip(0, 255).astype(np.float32)
+    assert not is_print(gray(noisy))
+    assert is_noisy(noisy)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_noise_of_a_sensor_is_seen_by_its_colours(depth):
+    """Under forms beside which its level in gray is not even."""
+    forms = ndimage.gaussian_filter(source().normal(size=(160, 160)), 1)
+    forms = 100 + np.linspace(5, 15, 160) * forms / forms.std()
+    noise = np.random.default_rng(1).normal(0, 6, (160, 160, 3))
+    words = []
+    for values in (forms[..., None] * (0.8, 1, 0.5), forms[..., None] + noise):
+        levels = (values * (2**depth - 1) / 255).clip(0, 2**depth - 1)
+        words.append(classify_condition(levels.astype(f"uint{depth}")))
+    assert words == ["soft", "noise"]
+
+
+def test_texture_without_steep_edges_is_not_soft():
+    fine = ndimage.gaussian_filter(source().normal(size=(160, 160)), 0.5)
+    hills = ndimage.gaussian_filter(source().normal(size=(160, 160)), 6)
+    values = 128 + 250 * hills / np.ptp(hills) * 0.4 + 14 * fine / fine.std()
+    pixels = values.clip(0, 255).astype(np.uint8)[..., None]
+    assert classify_condition(pixels) != "soft"
+    blurred = ndimage.gaussian_filter(values, 1.2).clip(0, 255).astype(np.uint8)
+    assert classify_condition(blurred[..., None]) == "soft"
