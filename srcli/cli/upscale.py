@@ -420,7 +420,7 @@ def describe_run(
     if auto or shrunk:
         shares = [f"{count} by {model}" for model, count in models.most_common()]
     if shrunk:
-        shares.append(f"{shrunk} made smaller without a network")
+        shares.append(f"{shrunk} made no larger, without a network")
     if shares:
         text += f" ({', '.join(shares)})"
     if counts["copied"]:

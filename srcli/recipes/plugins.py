@@ -166,7 +166,8 @@ def require_named(code: str) -> str:
     if not alike:
         raise ModelError(
             f"{code} is code that only a file names, so it is not run; where you trust it, name it "
-            f"yourself: -m {code}@WEIGHTS, {resuming('RUN', code)}, or --set model={code}"
+            f"yourself: -m {code}@WEIGHTS, {resuming('RUN', code)}, "
+            f"--set model={code}, or --set network.block={code}"
         )
     return absolute if absolute in alike else alike[0]
 

@@ -85,7 +85,7 @@ def mixed_folder():
 
 def test_what_becomes_no_larger_is_shrunk_by_a_plain_filter(srx, mixed_folder):
     run = srx("upscale in out --long-edge 64 -m quick --report r.jsonl", code=0)
-    assert "7 done (1 by quick, 6 made smaller without a network)" in run.out
+    assert "7 done (1 by quick, 6 made no larger, without a network)" in run.out
     assert "smaller than the input" not in run.err
     for report in json_lines("r.jsonl"):
         assert bool(report["tiles"]) == ("small.png" in report["source"])
