@@ -108,9 +108,12 @@ def test_best_enlarges_rasters_as_auto_does(srx, tmp_path, astronaut):
 def test_fast_chooses_between_the_quick_models(upscaled, photo, tmp_path):
     """As ``auto`` does; x3 is two passes by x2, of which the second only enlarges."""
     saved = tmp_path / "saved.jpg"
+    scan = tmp_path / "scan.tif"
     Image.open(photo).save(saved, quality=60)
+    Image.open(photo).save(scan)
     for source, model, reason in (
-        (photo, "quick", "(quick as clean"),
+        (photo, "quick-photo", "(quick-photo as unsure"),
+        (scan, "quick", "(quick as clean"),
         (saved, "quick-photo", "(quick-photo as blocks"),
     ):
         for scale in (2, 3):

@@ -199,7 +199,7 @@ def test_the_time_of_a_megapixel_counts_all_that_was_enlarged(photo, monkeypatch
     captions = [
         "input",
         "rrlfn: 2.0 s a megapixel",
-        "auto (g-idrn-photo): 2.0 s a megapixel",
+        "auto (g-idrn): 2.0 s a megapixel",
         "run: 2.0 s a megapixel",  # "best" says nothing
         "soon (quick-photo): 2.0 s a megapixel",
     ]

@@ -20,6 +20,7 @@ SHIFTING = [
     ("attentive-gan", None),
     ("quick", None),
     ("quick-photo", None),
+    ("quick-photo-crisp", None),
 ]
 
 

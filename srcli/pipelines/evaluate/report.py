@@ -100,8 +100,8 @@ def _explain_low_scores(evaluation: Evaluation, scale: int) -> Iterator[str]:
             yield (
                 f"{mean['model']} is below bicubic interpolation on {mean['dataset']}, "
                 f"{psnr:.2f} dB against {mean['bicubic']:.2f}: a model for other pictures, "
-                "or one trained to look sharp, can be; else something is wrong, such as its "
-                "weights, its range of values, or a shift of its pictures."
+                "or one trained briefly or to look sharp, can be; else something is wrong, such "
+                "as its weights, its range of values, or a shift of its pictures."
             )
 
 

@@ -141,16 +141,16 @@ def choose_by_condition(
     Floats are not judged: what is black and white in them is not known.
 
     A JPEG is never clean: from traces of its compression that are too faint to be
-    measured, g-idrn would make rings and dots. For ``best`` other files of 8 bits are
-    unsure, as they may have been JPEGs before, or resized; but not TIFFs, which cameras
-    and scanners write.
+    measured, g-idrn would make rings and dots. For ``best`` and ``fast`` other files of 8
+    bits are unsure, as they may have been JPEGs before, or resized; but not TIFFs, which
+    cameras and scanners write.
     """
     if not options.auto or photograph.pixels.dtype.kind == "f":
         return options.model, ""
     word: str = classify_condition(photograph.pixels)
     if word == "clean" and file_format == "jpg":
         word = "saved"
-    elif word == "clean" and options.best and file_format != "tif":
+    elif word == "clean" and options.doubts_clean_ones and file_format != "tif":
         height, width = photograph.pixels.shape[:2]
         is_measured = min(height, width) >= SMALLEST_SIDE
         if is_measured and photograph.pixels.dtype == np.uint8:

@@ -79,7 +79,7 @@ CHOICES = {
         clean="quick",
         unjudged="quick",
         degraded="quick-photo",
-        drawing="quick-photo",
+        drawing="quick-photo-crisp",
         aerial="quick-photo",
     ),
 }
@@ -231,6 +231,15 @@ class Settled(Asked):
     def best(self) -> bool:
         """Drawings, and photographs that are not surely clean, get Real-ESRGAN's networks."""
         return self.choice == BEST
+
+    @property
+    def doubts_clean_ones(self) -> bool:
+        """Clean photographs of 8 bits get the network for degraded ones, but in TIFFs.
+
+        Cameras' noise and the steps of a resize are below what can be measured, and
+        ``quick`` makes dots and grids of them (benchmarks/sheets.md).
+        """
+        return self.choice in (BEST, FAST)
 
     def model_for_raster(self, condition: str) -> str:
         """Return the model for a raster in a condition, which is empty where none was judged.

@@ -41,6 +41,7 @@ def repeated(pixels):
         pytest.param("quick-photo", 2, marks=pytest.mark.slow),
         ("quick-photo", 3),
         pytest.param("quick-photo", 4, marks=pytest.mark.slow),
+        pytest.param("quick-photo-crisp", 2, marks=pytest.mark.slow),
     ],
 )
 def test_models_that_are_chosen_unasked_are_within_the_limits(model, scale):
@@ -49,7 +50,14 @@ def test_models_that_are_chosen_unasked_are_within_the_limits(model, scale):
     assert (result.scale, result.beyond) == (scale, [])
 
 
-UNASKED = ("g-idrn", "g-idrn-photo", "g-idrn-photo-crisp", "quick", "quick-photo")
+UNASKED = (
+    "g-idrn",
+    "g-idrn-photo",
+    "g-idrn-photo-crisp",
+    "quick",
+    "quick-photo",
+    "quick-photo-crisp",
+)
 """What auto, fast and best choose of the weights that ship."""
 
 
