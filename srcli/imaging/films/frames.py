@@ -46,6 +46,7 @@ from srcli.imaging.photographs.reading import (
     read_photograph_header,
 )
 from srcli.imaging.photographs.writing import new_file, put_on_white, write_photograph
+from srcli.imaging.pixels.arrays import Array
 
 _TABLE_HEAD = "# timecode format v2"
 _NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>[0-9]+)", re.DOTALL)
@@ -345,14 +346,20 @@ def _open_frame(file: Path) -> Picture:
     return frame
 
 
+def plain_pixels(photograph: Photograph, profile: bytes | None) -> Array:
+    """Return the pixels of a frame in sRGB, on white."""
+    pixels = photograph.pixels
+    if profile is not None:
+        pixels = to_srgb(pixels, profile)
+    if photograph.alpha is not None:
+        pixels = put_on_white(pixels, photograph.alpha)
+    return pixels
+
+
 def read_frame(file: Path, bits: int) -> Photograph:
     """Read a frame as RGB in sRGB, on white, of 8 or 16 bits."""
     photograph = read_photograph(_open_frame(file))
-    pixels = photograph.pixels
-    if (icc := photograph.metadata.profile) is not None:
-        pixels = to_srgb(pixels, icc)
-    if photograph.alpha is not None:
-        pixels = put_on_white(pixels, photograph.alpha)
+    pixels = plain_pixels(photograph, photograph.metadata.profile)
     if bits > 8 and pixels.itemsize == 1:
         pixels = pixels.astype(np.uint16) * 257
     if pixels.shape[2] == 1:
