@@ -106,7 +106,10 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     options = photographs.options
     with open_video(item.source) as video:
         encoding = choose_encoding(video, item.format, film.size, options.quality, pace)
-        source = {"seen": video, "keep_metadata": not options.strip_metadata}
+        source: dict[str, Any] = {
+            "seen": video,
+            "keep_metadata": not options.strip_metadata,
+        }
         try_video(item.target, encoding=encoding, **source)
         output = _Output.of_segments(item, encoding, write_video, **source)
         facts = _make_frames(film, video.frames, output)
