@@ -64,6 +64,14 @@ class StoredParts:
         files = sorted(self.folder.glob(_NAMES + self.ending))
         return {int(file.name[5:11]): file for file in files}
 
+    def in_order(self) -> list[Path]:
+        """Return the complete parts from the first on without a gap."""
+        found = self.found()
+        files: list[Path] = []
+        while len(files) in found:
+            files.append(found[len(files)])
+        return files
+
     @property
     def stored_bytes(self) -> int:
         """Bytes on the disk that earlier runs have taken."""

@@ -5,6 +5,7 @@ What a container states of a rate is often that of its clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,9 @@ def stated_rates(stream: VideoStream) -> list[Fraction]:
     return rates or [_USUAL_RATE]
 
 
-def pace_of(starts: list[int], tick: float, nominal_rates: list[Fraction]) -> Pace:
+def pace_of(
+    starts: list[int], tick: float, nominal_rates: Sequence[Fraction] = (_USUAL_RATE,)
+) -> Pace:
     """Return the pace of frames that are shown at these times, in ticks of so many seconds.
 
     Times decide, as nominal rates may be those of another program; a statement that agrees

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import NEW_FILE, FileAttributes, checksum, open_input, read_input
+from srcli.files import FileAttributes, checksum, open_input, read_input
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import (
     FORMATS,
@@ -46,6 +46,7 @@ from srcli.imaging.photographs.reading import (
     read_photograph_header,
 )
 from srcli.imaging.photographs.writing import new_file, put_on_white, write_photograph
+from srcli.imaging.pixels.arrays import Array
 
 _TABLE_HEAD = "# timecode format v2"
 _NUMBERED = re.compile(r"(?P<name>.*?)(?P<number>[0-9]+)", re.DOTALL)
@@ -53,7 +54,6 @@ _TICKS = 90_000
 """Of a second, in which times of a variable rate are counted, as MPEG does."""
 _EXACT_MILLISECONDS = 0.01
 """By which times of a table may differ from those of a constant rate: how some round them."""
-_USUAL_RATE = Fraction(25)
 _MOST_TOLD = 5
 """Gaps, and files of other names, that a line names."""
 
@@ -100,10 +100,10 @@ class StoredFrames(StoredParts):
         """
         if self.target.exists():  # what it records was judged before
             return
-        marked = 0
-        if self.earlier_plan():  # beside marked ones, that which was under way
-            marked = len(self.found()) + 1
-        for number in range(marked + 1, count + 1):
+        first = 1
+        if self.earlier_plan():  # behind marked ones, and that which was under way
+            first += len(self.found()) + 1
+        for number in range(first, count + 1):
             file = frame_file(self.target, self.format, number)
             if file.exists():
                 raise PictureError(
@@ -113,10 +113,9 @@ class StoredFrames(StoredParts):
 
     def timings(self) -> list[Timing]:
         """Return the times of the finished frames from the first on without a gap."""
-        marks = self.found()
-        timings: list[Timing] = []
-        while len(timings) in marks:
-            start, duration, _ = json.loads(marks[len(timings)].read_bytes())
+        timings = []
+        for mark in self.in_order():
+            start, duration, _ = json.loads(mark.read_bytes())
             timings.append(Timing(start, duration))
         return timings
 
@@ -154,7 +153,7 @@ class FrameWriter:
 def write_table(
     frames: StoredFrames,
     record: str | None,
-    attributes: FileAttributes = NEW_FILE,
+    attributes: FileAttributes,
     *,
     time_base: Fraction,
 ) -> tuple[()]:
@@ -261,13 +260,14 @@ def find_frames(folder: Path) -> FrameFolder:
             "move all but one kind into a folder of their own"
         )
     (((name, _), frames),) = sequences.items()
-    notes = [*_gaps(sorted(frames))]
+    numbers = sorted(frames)
+    notes = [*_gaps(numbers)]
     if unnumbered:
         named = ", ".join(unnumbered[:_MOST_TOLD])
         if len(unnumbered) > _MOST_TOLD:
             named += " and others"
         notes.append(f"{named}: left out, as no number is in the name")
-    in_order = tuple(frames[number] for number in sorted(frames))
+    in_order = tuple(frames[number] for number in numbers)
     return FrameFolder(folder, name, in_order, tuple(notes))
 
 
@@ -345,14 +345,20 @@ def _open_frame(file: Path) -> Picture:
     return frame
 
 
+def plain_pixels(photograph: Photograph, profile: bytes | None) -> Array:
+    """Return the pixels of a frame in sRGB, on white."""
+    pixels = photograph.pixels
+    if profile is not None:
+        pixels = to_srgb(pixels, profile)
+    if photograph.alpha is not None:
+        pixels = put_on_white(pixels, photograph.alpha)
+    return pixels
+
+
 def read_frame(file: Path, bits: int) -> Photograph:
     """Read a frame as RGB in sRGB, on white, of 8 or 16 bits."""
     photograph = read_photograph(_open_frame(file))
-    pixels = photograph.pixels
-    if (icc := photograph.metadata.profile) is not None:
-        pixels = to_srgb(pixels, icc)
-    if photograph.alpha is not None:
-        pixels = put_on_white(pixels, photograph.alpha)
+    pixels = plain_pixels(photograph, photograph.metadata.profile)
     if bits > 8 and pixels.itemsize == 1:
         pixels = pixels.astype(np.uint16) * 257
     if pixels.shape[2] == 1:
@@ -419,13 +425,10 @@ def schedule_of(frame_folder: FrameFolder, rate: Fraction | None) -> Schedule:
             "or give --rate"
         )
     ticks = [round(time * _TICKS / 1000) for time in times]
-    pace = pace_of(ticks, 1 / _TICKS, [_USUAL_RATE])
+    pace = pace_of(ticks, 1 / _TICKS)
     if pace.is_constant:
         shown = [round(time * pace.rate / 1000) for time in map(Fraction, times)]
-        differences = [
-            abs(float(start / pace.rate) * 1000 - time)
-            for start, time in zip(shown, times, strict=True)
-        ]
-        if max(differences) < _EXACT_MILLISECONDS:
+        exact = [float(start / pace.rate) * 1000 for start in shown]
+        if np.allclose(exact, times, rtol=0, atol=_EXACT_MILLISECONDS):
             return Schedule(shown, 1 / pace.rate, pace)
     return Schedule(ticks, Fraction(1, _TICKS), pace)

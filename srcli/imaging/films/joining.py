@@ -354,7 +354,7 @@ def _encoded_packets(
     """
     from av import Packet
 
-    files = segments.files()
+    files = segments.in_order()
     depth = 0
     for file in files:
         with np.load(file) as stored:
@@ -404,10 +404,9 @@ def lost_of_chapters(path: Path) -> list[str]:
     """Name what is not copied of the chapters of a Matroska file, in words."""
     lost = []
     with open_input(path) as stream:
-        file = (0, stream.seek(0, os.SEEK_END))
-        segments = _children(stream, [file], _SEGMENT)
-        chapters = _children(stream, segments, _CHAPTERS)
-        editions = _children(stream, chapters, _EDITION)
+        editions = [(0, stream.seek(0, os.SEEK_END))]  # all of the file at first
+        for holder in (_SEGMENT, _CHAPTERS, _EDITION):
+            editions = _children(stream, editions, holder)
         atoms = _children(stream, editions, _ATOM)
         if len(editions) > 1:
             lost.append("bounds between editions")  # all become one list
@@ -479,19 +478,17 @@ class SoundConversion:
         """Return the packets that are complete with this one."""
         packets = []
         for decoded in self._stream.codec_context.decode(packet):
-            for frame in self._resampler.resample(decoded):
-                packets += self._encode(frame)
+            packets += self._encode(self._resampler.resample(decoded))
         return packets
 
     def finish(self) -> list[AnyPacket]:
         """Return the packets that are left."""
-        packets = []
-        for frame in self._resampler.resample(None):
-            packets += self._encode(frame)
-        return [*packets, *self._encode(None)]
+        return self._encode([*self._resampler.resample(None), None])
 
-    def _encode(self, frame: Any) -> list[AnyPacket]:  # noqa: ANN401 - of PyAV
-        packets = self._copy.encode(frame)
+    def _encode(self, frames: Iterable[Any]) -> list[AnyPacket]:
+        packets = []
+        for frame in frames:
+            packets += self._copy.encode(frame)
         return [packet for packet in packets if packet.size]
 
 
@@ -507,16 +504,16 @@ def convert_sound(
     if stream.type != "audio" or context is None or muxer not in _ENCODERS:
         return None
     is_pcm = context.name.startswith("pcm_")
-    encoder = "pcm" if is_pcm else _ENCODERS[muxer]
+    encoder = _ENCODERS[muxer]
     decoded = getattr(context.format, "name", "")
     is_deep = decoded.startswith(("s32", "s64", "dbl"))
     if is_pcm and decoded.startswith("flt"):
         is_deep = True
     sample_format = "s32" if is_deep else "s16"
-    if encoder == "alac":
-        sample_format += "p"  # a channel behind the other
     if is_pcm:
         encoder = "pcm_s24le" if is_deep else "pcm_s16le"
+    elif encoder == "alac":
+        sample_format += "p"  # a channel behind the other
     layout = LAYOUTS.get(context.layout.name, context.layout.name)
     try:
         copy: Any = output.add_stream(encoder, rate=context.sample_rate)

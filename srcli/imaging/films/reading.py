@@ -373,14 +373,22 @@ class Video:
 
         One of another size or aspect than the first is fitted into it, between black bars.
         """
-        pixels = self._rgb(frame, *self._fitted_size(frame))
-        height, width = self._stored
-        if pixels.shape[:2] != self._stored:
-            framed = np.zeros((height, width, 3), pixels.dtype)
-            top = (height - pixels.shape[0]) // 2
-            left = (width - pixels.shape[1]) // 2
-            framed[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-            pixels = framed
+        height, width = self._fitted_size(frame)
+        rgb = self._reformatter.reformat(
+            frame,
+            width,
+            height,
+            "rgb48le" if self.depth > 8 else "rgb24",
+            src_colorspace=SWSCALE_MATRICES[self._matrix_of(frame)],
+            dst_color_range=FULL_RANGE,
+            interpolation=EXACT,
+        )
+        pixels = rgb.to_ndarray()
+        if (height, width) != self._stored:
+            height, width = np.subtract(self._stored, (height, width))
+            top = height // 2
+            left = width // 2
+            pixels = np.pad(pixels, ((top, height - top), (left, width - left), (0, 0)))
         left, top, right, bottom = self.crop
         pixels = self.orientation.apply(pixels[top:bottom, left:right])
         return Photograph(pixels=np.ascontiguousarray(pixels))
@@ -388,29 +396,10 @@ class Video:
     def _fitted_size(self, frame: VideoFrame) -> Size:
         """Return height and width at which a frame is shown inside the first one."""
         height, width = self._stored
-        if (
-            frame.height,
-            frame.width,
-        ) == self._stored and self._aspect == self._first_aspect:
-            return self._stored
         ratio = self._aspect / self._first_aspect * Fraction(frame.width, frame.height)
         if ratio >= Fraction(width, height):
             return max(round(width / ratio), 1), width
         return height, max(round(height * ratio), 1)
-
-    def _rgb(self, frame: VideoFrame, height: int, width: int) -> Array:
-        """Convert a frame to (H, W, 3) of this size."""
-        matrix = self._matrix_of(frame)
-        rgb = self._reformatter.reformat(
-            frame,
-            width,
-            height,
-            "rgb48le" if self.depth > 8 else "rgb24",
-            src_colorspace=SWSCALE_MATRICES[matrix],
-            dst_color_range=FULL_RANGE,
-            interpolation=EXACT,
-        )
-        return rgb.to_ndarray()
 
     def damages(self) -> Iterator[str]:
         """Yield what was wrong with the frames that were read, in words for the user."""

@@ -49,5 +49,6 @@ def _find_still(pixels: Array, shown: Array) -> Bools:
     changes = np.subtract(*planes, dtype=signed, order="C")
     drift = uniform_filter(changes.mean(axis=0), _SIDE)
     largest = maximum_filter(np.abs(changes, out=changes).max(axis=0), _SIDE)
-    still: Bools = largest <= _LARGEST_CHANGE * level
-    return still & (np.abs(drift) <= _LARGEST_DRIFT * level)
+    is_near = largest <= _LARGEST_CHANGE * level
+    still: Bools = is_near & (np.abs(drift) <= _LARGEST_DRIFT * level)
+    return still

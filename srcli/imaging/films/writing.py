@@ -11,7 +11,7 @@ import os
 import time
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -69,7 +69,7 @@ class Encoding:
     """FFmpeg's name of it."""
     settings: Mapping[str, Any]
     """Attributes of PyAV's encoder: size, format, times, colours and options."""
-    has_constant_rate: bool = False
+    has_constant_rate: bool
     """Frames follow each other at one rate, which containers state."""
 
     def configure(self, context: VideoCodecContext) -> None:
@@ -98,7 +98,6 @@ def choose_encoding(
     """
     settings: dict[str, Any] = {
         "time_base": video.stream.time_base,
-        "framerate": pace.rate,
         "color_range": video.color_range,
         "colorspace": video.matrix,
         "color_trc": video.first.color_trc,
@@ -109,10 +108,8 @@ def choose_encoding(
         settings["sample_aspect_ratio"] = (
             1 / aspect if video.orientation.swaps_sides else aspect
         )
-    encoding = _choose_encoder(
-        video.path, fmt, size, quality, settings, is_deep=video.depth > 8
-    )
-    return replace(encoding, has_constant_rate=pace.is_constant)
+    is_deep = video.depth > 8
+    return _choose_encoder(video.path, fmt, size, quality, pace, settings, is_deep)
 
 
 def choose_animation_encoding(
@@ -132,14 +129,12 @@ def choose_animation_encoding(
     """
     settings: dict[str, Any] = {
         "time_base": time_base,
-        "framerate": pace.rate,
         "color_range": LIMITED_RANGE,
         "colorspace": BT709,
         "color_trc": _SRGB_TRANSFER,
         "color_primaries": BT709,
     }
-    encoding = _choose_encoder(path, fmt, size, quality, settings, is_deep=is_deep)
-    return replace(encoding, has_constant_rate=pace.is_constant)
+    return _choose_encoder(path, fmt, size, quality, pace, settings, is_deep)
 
 
 def _choose_encoder(
@@ -147,8 +142,8 @@ def _choose_encoder(
     fmt: str,
     size: Size,
     quality: int | None,
+    pace: Pace,
     settings: Mapping[str, Any],
-    *,
     is_deep: bool,
 ) -> Encoding:
     """Choose an encoder for times and colours, and its options for a quality.
@@ -177,12 +172,18 @@ def _choose_encoder(
         "width": width,
         "height": height,
         "pix_fmt": "yuv420p10le" if is_deep else "yuv420p",
+        "framerate": pace.rate,
         **settings,
         "options": options,
     }
     if encoder == "libx265" and fmt in ("mp4", "mov"):
         complete["codec_tag"] = "hvc1"  # by which Apple's players know it
-    return Encoding(format=fmt, encoder=encoder, settings=complete)
+    return Encoding(
+        format=fmt,
+        encoder=encoder,
+        settings=complete,
+        has_constant_rate=pace.is_constant,
+    )
 
 
 @dataclass(frozen=True)
@@ -194,14 +195,6 @@ class Segments(StoredParts):
     """
 
     ending: ClassVar[str] = ".npz"
-
-    def files(self) -> list[Path]:
-        """Return the files of the segments from the first on without a gap."""
-        stored = self.found()
-        files: list[Path] = []
-        while len(files) in stored:
-            files.append(stored[len(files)])
-        return files
 
     def add_segment(self, number: int, packets: Sequence[AnyPacket]) -> None:
         """Store a segment."""
@@ -227,7 +220,7 @@ class SegmentEncoder:
         """Frames that are encoded, those of earlier runs included."""
         self.finish_seconds = 0.0
         """For each frame of a segment, that finishing it takes: encoders look ahead."""
-        files = segments.files()
+        files = segments.in_order()
         for file in files:
             with np.load(file) as stored:
                 self.frame_count += len(stored["table"])

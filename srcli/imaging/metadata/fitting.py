@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from PIL.ExifTags import Base
 
+from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.files.tiff_directories import (
     SHORT,
     TEXT,
@@ -73,6 +74,12 @@ def with_resolution(metadata: Metadata, dpi: tuple[float, float]) -> Metadata:
             changes[Base.ResolutionUnit] = Entry(SHORT, b"\2\0")  # inches
             block = stated.edited(changes)
     return replace(metadata, exif=block, dpi=dpi)
+
+
+def with_record(metadata: Metadata, provenance: Provenance) -> Metadata:
+    """Return metadata that record what made a picture, behind the software of its input."""
+    earlier = metadata.software or exif.software(metadata.exif)
+    return replace(metadata, software=provenance.software(earlier))
 
 
 def fit_exif(block: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:

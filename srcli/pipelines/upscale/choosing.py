@@ -151,8 +151,7 @@ def choose_by_condition(
     if word == "clean" and file_format == "jpg":
         word = "saved"
     elif word == "clean" and options.doubts_clean_ones and file_format != "tif":
-        height, width = photograph.pixels.shape[:2]
-        is_measured = min(height, width) >= SMALLEST_SIDE
+        is_measured = min(photograph.pixels.shape[:2]) >= SMALLEST_SIDE
         if is_measured and photograph.pixels.dtype == np.uint8:
             word = "unsure"
     return options.model_for_photograph(word), word
@@ -182,8 +181,7 @@ def classify_condition(pixels: Array) -> Condition:
     Only the middle is looked at; ``clean`` are pictures of fewer than 64 pixels a side,
     in which nothing can be measured.
     """
-    top, left = (max(side - _LARGEST_SIDE, 0) // 2 for side in pixels.shape[:2])
-    middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
+    middle = _middle_of(pixels, _LARGEST_SIDE)
     if min(middle.shape[:2]) < SMALLEST_SIDE:
         return "clean"
     white = np.iinfo(pixels.dtype).max // 255
@@ -200,6 +198,12 @@ def classify_condition(pixels: Array) -> Condition:
     if is_noisy(middle.astype(np.float32) / np.float32(white)):
         return "noise"
     return "clean"
+
+
+def _middle_of(pixels: Array, largest: int) -> Array:
+    """Return the middle of pixels (H, W) or (H, W, C), at most so large a side."""
+    top, left = (max(side - largest, 0) // 2 for side in pixels.shape[:2])
+    return pixels[top : top + largest, left : left + largest]
 
 
 def blockiness(gray: Floats) -> float:
@@ -242,17 +246,14 @@ def ripples(gray: Floats) -> Floats:
     (8, 8), shares of high cosine coefficients that are large, in the middle. A JPEG has
     set them to 0 in its blocks; steps between blocks do not show in what is drawn.
     """
-    top, left = (max(side - _RIPPLED_SIDE, 0) // 2 for side in gray.shape)
-    middle = gray[top : top + _RIPPLED_SIDE, left : left + _RIPPLED_SIDE]
+    middle = _middle_of(gray, _RIPPLED_SIDE)
     across = {order: _coefficients(middle.T, order).T for order in (4, 5, 6)}
     are_large = [
         np.abs(_coefficients(across[order], order_down)) > _LARGE_RIPPLE
         for order, order_down in _RIPPLES
     ]
-    height, width = (side // _BLOCK for side in are_large[0].shape)
-    shares = np.mean(are_large, axis=0)[: height * _BLOCK, : width * _BLOCK]
-    blocks = shares.reshape(height, _BLOCK, width, _BLOCK)
-    means: Floats = blocks.mean(axis=(0, 2))
+    shares = np.mean(are_large, axis=0)
+    means: Floats = _blocks_of(shares, _BLOCK).mean(axis=(0, 2))
     return means
 
 
@@ -352,8 +353,7 @@ def is_noisy(values: Floats) -> bool:
     if values.shape[2] > 1 and _has_colour_noise(values):
         return True
     fine = look_at_noise(values)
-    halved = [_block_means(plane, 2) for plane in np.moveaxis(values, 2, 0)]
-    coarse = look_at_noise(np.stack(halved, axis=2))
+    coarse = look_at_noise(_block_means(values, 2))
     if fine is None or coarse is None or fine.evenness < _EVENNESS:
         return False
     is_fine = fine.fineness >= _FINENESS and fine.level >= NOISY_LEVELS
@@ -393,9 +393,7 @@ def look_at_noise(values: Floats) -> NoiseLook | None:
     """
     gray = values.mean(axis=2)
     noise = _block_means(_fine_detail(gray), _BLOCK).ravel()
-    height, width = (side // _BLOCK for side in gray[_CENTRE].shape)
-    quarters = _block_means(gray[_CENTRE], _BLOCK // 2)
-    quarters = quarters[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    quarters = _blocks_of(_block_means(gray[_CENTRE], _BLOCK // 2), 2)
     light = quarters.mean(axis=(1, 3)).ravel()
     # no noise shows where it is clipped
     inside = np.flatnonzero((light > _DARKEST) & (light < 255 - _BLOCK))
@@ -405,39 +403,44 @@ def look_at_noise(values: Floats) -> NoiseLook | None:
     smoothest = inside[np.argsort(texture[inside])[: max(len(inside) // 10, 4)]]
     by_light = smoothest[np.argsort(light[smoothest])]
     changes = np.abs(np.diff(np.log(noise[by_light] + _LEAST_STEP)))
-    levels = []
-    shades = []
-    for channel in range(values.shape[2]):
-        plane = values[..., channel]
-        level = _block_means(_fine_detail(plane), _BLOCK).ravel()[smoothest]
-        brightness = _block_means(plane[_CENTRE], _BLOCK).ravel()[smoothest]
-        levels.append(np.log(level + _LEAST_STEP))
-        shades.append(levels[-1] - np.log(brightness + 1))
+    channels = values.shape[2]
+    detail = _block_means(_fine_detail(values), _BLOCK).reshape(-1, channels)
+    brightness = _block_means(values[_CENTRE], _BLOCK).reshape(-1, channels)
+    levels = np.log(detail[smoothest] + _LEAST_STEP)
+    shades = levels - np.log(brightness[smoothest] + 1)
     lowest, middle = np.percentile(noise[inside], (2, 50))
     return NoiseLook(
         level=float(np.median(noise[smoothest])),
         fineness=float(np.median(noise[smoothest] / (texture[smoothest] + 0.1))),
         spread=float(np.median(changes)) if len(changes) else np.inf,
-        tint=float(np.median(np.std(levels, axis=0))),
-        shade=float(np.median(np.std(shades, axis=0))),
+        tint=float(np.median(levels.std(axis=1))),
+        shade=float(np.median(shades.std(axis=1))),
         evenness=float(lowest / (middle + _LEAST_STEP)),
     )
 
 
-def _fine_detail(plane: Floats) -> Floats:
-    """Return the size of the Laplacian's difference, (H - 2, W - 2), as white noise has it."""
-    rows = plane[:-2] - 2 * plane[1:-1] + plane[2:]
+def _fine_detail(values: Floats) -> Floats:
+    """Return the size of the Laplacian's difference, as white noise has it.
+
+    It is that of the pixels within the border, of one channel or several.
+    """
+    rows = values[:-2] - 2 * values[1:-1] + values[2:]
     difference = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
     fine: Floats = np.abs(difference) * _IMMERKAER_SHARE
     return fine
 
 
-def _block_means(plane: Floats, edge: int) -> Floats:
-    """Return the means of the whole blocks of a size."""
-    down, across = (side // edge for side in plane.shape)
-    blocks = plane[: down * edge, : across * edge].reshape(down, edge, across, edge)
-    means: Floats = blocks.mean(axis=(1, 3))
+def _block_means(values: Floats, edge: int) -> Floats:
+    """Return the means of whole blocks, of one channel or several."""
+    means: Floats = _blocks_of(values, edge).mean(axis=(1, 3))
     return means
+
+
+def _blocks_of(values: Array, edge: int) -> Array:
+    """Return (H, W) or (H, W, C) as whole blocks, (rows, edge, columns, edge) and maybe C."""
+    down, across = (side // edge for side in values.shape[:2])
+    whole = values[: down * edge, : across * edge]
+    return whole.reshape(down, edge, across, edge, *values.shape[2:])
 
 
 def errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:

@@ -40,7 +40,7 @@ from srcli.pipelines.upscale.inputs import (
     pair_inputs,
     real_path,
 )
-from srcli.pipelines.upscale.kinds import Kind, open_item, output_size
+from srcli.pipelines.upscale.kinds import Kind, Opened, open_item, output_size
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -273,21 +273,34 @@ def _find_difference(
 
 
 def look_for_model(item: Item, options: Settled) -> str:
-    """Open an input and return the model for it; rasters and animations get the usual one.
-
-    Empty for pages, of which each has its own.
-    """
+    """Open an input and return the model for it; empty for pages, of which each has its own."""
     opened = open_item(item, options)
+    if opened.kind is Kind.PAGES:
+        return ""
+    return find_model(opened, options)[0]
+
+
+def find_model(
+    opened: Opened, options: Settled, *, decodes: bool = True
+) -> tuple[str, str]:
+    """Return the model that an input gets, and its condition, by which ``auto`` chooses.
+
+    Rasters and animations get the usual one. Of photographs neither is known unless it
+    ``decodes`` them.
+    """
     picture = opened.picture
+    if options.only_shrinks(picture.size):
+        return SHRUNK, ""
     if opened.kind.has_frames:
         from srcli.pipelines.upscale.videos import choose_video_model
 
-        return choose_video_model(item.source, options)[0]
-    if opened.kind is Kind.PAGES:
-        return ""
-    if opened.kind.is_raster or picture.frames > 1:
-        return options.model
-    return choose_model(read_photograph(picture), options, picture.format)[0]
+        return choose_video_model(opened.item.source, options)
+    is_animation = opened.kind in (Kind.ANIMATION, Kind.ANIMATION_TO_VIDEO)
+    if is_animation or opened.kind.is_raster or not options.auto:
+        return options.model, ""
+    if not decodes:
+        return "", ""
+    return choose_model(read_photograph(picture), options, picture.format)
 
 
 def _modification_time(source: Path) -> int:

@@ -192,7 +192,12 @@ def _can_become(source: Path, file_format: str) -> bool:
         return FORMATS[file_format].video
     if is_video(source) or isinstance(source, DatasetName):
         return False
-    with suppress(SrxError), as_failure_of(source):  # reading it gives the reason
+    return _is_animation(source)
+
+
+def _is_animation(source: Path) -> bool:
+    """Tell if a picture moves; not if it cannot be read, of which reading gives the reason."""
+    with suppress(SrxError), as_failure_of(source):
         return open_picture(source, confined=True).is_animation
     return False
 
@@ -291,15 +296,9 @@ def pair_in_folder(
     if not is_asked and file_format != "auto" and not from_folder:
         is_asked = _can_become(source, file_format)
     if not is_asked:  # --format jpg leaves the videos of a folder alone
-        if input_format == "gif":
+        if input_format == "gif" and not _is_animation(source):
             # of 256 colours, which the enlargement of a photograph has not
             input_format = None
-            with (
-                suppress(SrxError),
-                as_failure_of(source),
-            ):  # reading it gives the reason
-                if open_picture(source, confined=True).frames > 1:
-                    input_format = "gif"
         file_format = input_format or _choose_format(source)
     extension = source.suffix if file_format == input_format else f".{file_format}"
     target = folder / f"{source.stem}{options.suffix}{extension}"

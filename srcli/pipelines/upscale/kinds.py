@@ -372,18 +372,15 @@ def photograph_memory(item: Item, picture: Picture, options: Settled) -> int:
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
     steps = options.largest_steps(picture.size)
     output_bytes = input_bytes * math.prod(steps) ** 2
+    is_converted = picture.has_alpha or picture.bits == 32
     if is_made_by_parts(picture, options):  # what becomes large lies in files
-        if picture.has_alpha or picture.bits == 32:
+        if is_converted:
             return _CONVERTED_COPIES * input_bytes
         return _COPIES * input_bytes
-    is_converted = (
-        item.format not in ("png", "jpg", "tif")
-        or picture.bits not in FORMATS[item.format].bits
-    )
     if (
         is_converted
-        or picture.has_alpha
-        or picture.bits == 32
+        or item.format not in ("png", "jpg", "tif")
+        or picture.bits not in FORMATS[item.format].bits
         or options.photograph_option
     ):
         output_copies = _COPIES_OF_ENCODERS.get(item.format, _OUTPUT_COPIES)

@@ -53,6 +53,7 @@ from srcli.pipelines.upscale.mosaic_tiles import (
 )
 from srcli.pipelines.upscale.photographs import choose_metadata, writing_options
 from srcli.pipelines.upscale.plans import without_tags
+from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.reporter import Ending, FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_due
 from srcli.ports import ForwardedProgress, Progress, Window
@@ -267,13 +268,8 @@ def _estimate_group(
 
 def _seconds_of_writing(item: Item, picture: Picture, options: Settled) -> float:
     """Return the seconds that writing a map tile takes, by one that is interpolated."""
-    photograph = read_photograph(picture)
-    alpha = photograph.alpha
-    if alpha is not None:
-        alpha = resize(alpha, options.scale)
-    larger = replace(
-        photograph, pixels=resize(photograph.pixels, options.scale), alpha=alpha
-    )
+    prepared = prepare(read_photograph(picture))
+    larger = prepared.finish(resize(prepared.pixels, options.scale))
     started = time.monotonic()
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True

@@ -24,10 +24,9 @@ from srcli.errors import PictureError
 from srcli.files import file_state
 from srcli.imaging.files import stored_parts
 from srcli.imaging.files.provenance import check_unchanged
-from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.fitting import fit_metadata, with_resolution
+from srcli.imaging.metadata.fitting import fit_metadata, with_record, with_resolution
 from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.writing import write_photograph
@@ -475,7 +474,6 @@ def choose_metadata(
         metadata = with_resolution(metadata, dpi)
     if options.records_provenance:
         provenance = options.make_provenance(picture.input_id, model, photograph=True)
-        earlier = metadata.software or exif.software(metadata.exif)
-        metadata = replace(metadata, software=provenance.software(earlier))
+        metadata = with_record(metadata, provenance)
     metadata, lost = dress_metadata(metadata, item.format)
     return metadata, (*notes, *lost)

@@ -22,7 +22,7 @@ from srcli.files import file_state
 from srcli.imaging.files.provenance import REPEATED
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import dress_metadata
-from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.fitting import fit_metadata, with_record
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Size
@@ -251,9 +251,7 @@ def choose_embedded(
     if is_photograph and options.records_provenance:
         files = companions_on_disk(picture.path)
         input_id = source_id(picture.path, map(str, files), picture.input_id)
-        provenance = options.make_provenance(input_id)
-        earlier = metadata.software or exif.software(metadata.exif)
-        metadata = replace(metadata, software=provenance.software(earlier))
+        metadata = with_record(metadata, options.make_provenance(input_id))
     metadata, lost = dress_metadata(metadata, item.format)
     return metadata, (*notes, *lost)
 
@@ -429,14 +427,14 @@ def _model_by_condition(
 
     A photograph, read by windows or not, gets that of photographs.
     """
-    if picture is None or picture.raster is not None:
-        condition = classify_raster_condition(bands.look, bands.layout)
-        return options.model_for_raster(condition), condition
-    if picture.height * picture.width <= LARGEST_AREA:
-        photograph = read_photograph(picture)
-        return choose_by_condition(photograph, options, picture.format)
+    choose = options.model_for_raster
+    if picture is not None and picture.raster is None:
+        if picture.height * picture.width <= LARGEST_AREA:
+            photograph = read_photograph(picture)
+            return choose_by_condition(photograph, options, picture.format)
+        choose = options.model_for_photograph
     condition = classify_raster_condition(bands.look, bands.layout)
-    return options.model_for_photograph(condition), condition
+    return choose(condition), condition
 
 
 def classify_raster_condition(

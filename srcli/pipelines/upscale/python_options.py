@@ -26,10 +26,15 @@ log = logging.getLogger(__name__)
 ShowProgress = bool | Callable[[float], object]
 """A function of the fraction that is done; True draws a bar on standard error."""
 ALMOST_ALL = 1 - 1e-9
-_CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")
-_NODATA = re.compile(r"--nodata (none|-?\d[\d.e+-]*)")
-_COUNT = re.compile(r"--(tile|overlap|scale) (\d+)")
-_DEVICE = re.compile(r"--(device|precision|model) (\S+?)(?=:? |:?$)")
+_IN_PYTHON = {
+    r"--(classes|alpha) (yes|no)\b": r"\1='\2'",
+    "--nodata none": "nodata='none'",
+    "--range LO,HI": "range=(LO, HI)",
+    r"--(nodata|tile|overlap|scale) (-?\d)": r"\1=\2",
+    r"--(device|precision|model) (\S+?)(?=:? |:?$)": r"\1='\2'",
+    r"--(srcwin|bounds)\b": "window=",
+}
+"""What stands for options with values, by the words of the command line."""
 
 
 ARGUMENTS = {
@@ -52,20 +57,14 @@ _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     ),
 }
 """How an argument is read as a word of the command line, and what to give instead."""
-_WINDOWS = re.compile(r"--(srcwin|bounds)\b")
 # of --strip-metadata and its like no part is an option
 _OPTION = re.compile(rf"(?<![\w-])({'|'.join(ARGUMENTS)})(?![\w-])")
 
 
 def in_python(text: str) -> str:
     """Return a message of the command line with the options that Python's users have."""
-    text = _CHOICE.sub(r"\1='\2'", text)
-    text = text.replace("--nodata none", "nodata='none'")
-    text = text.replace("--range LO,HI", "range=(LO, HI)")
-    text = _NODATA.sub(r"nodata=\1", text)
-    text = _COUNT.sub(r"\1=\2", text)
-    text = _DEVICE.sub(r"\1='\2'", text)
-    text = _WINDOWS.sub("window=", text)
+    for words, argument in _IN_PYTHON.items():
+        text = re.sub(words, argument, text)
     return _OPTION.sub(lambda match: f"{ARGUMENTS[match[1]]}=", text)
 
 

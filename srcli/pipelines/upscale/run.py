@@ -21,10 +21,8 @@ from srcli.claims import remove_dead, wait_for_one
 from srcli.errors import ExitCode, SrxError, UsageError
 from srcli.files import file_state
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.files.provenance import SHRUNK
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import pillow
-from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters import disk_use, publishing
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
@@ -41,8 +39,7 @@ from srcli.pipelines.upscale import (
     workers,
     writing_forecast,
 )
-from srcli.pipelines.upscale.choosing import choose_model
-from srcli.pipelines.upscale.finished import find_due_and_finished
+from srcli.pipelines.upscale.finished import find_due_and_finished, find_model
 from srcli.pipelines.upscale.inputs import is_folder
 from srcli.pipelines.upscale.kinds import (
     Kind,
@@ -343,7 +340,10 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         warnings = picture.losses
     else:
         frames = picture.frames
-    model, condition = _foresee_model(opened, options, reporter)
+    # decoding thousands would take long
+    is_early = reporter.seconds <= _SECONDS_TO_JUDGE
+    decodes = is_early or opened.kind is Kind.LARGE
+    model, condition = find_model(opened, options, decodes=decodes)
     disk_bytes = bytes_of_pages(pages, options) * frames
     rows_bytes = 0
     for page in pages:
@@ -365,26 +365,6 @@ def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -
         warnings=(*warnings, *unwritable, *lost),
         details=details,
     )
-
-
-def _foresee_model(
-    opened: Opened, options: Settled, reporter: Reporter
-) -> tuple[str, str]:
-    """Return the model that an input gets, and its condition, by which ``auto`` chooses.
-
-    Neither is known of photographs that come after many others: decoding thousands would
-    take long.
-    """
-    picture = opened.picture
-    if options.only_shrinks(picture.size):
-        return SHRUNK, ""
-    if opened.kind.has_frames:
-        return videos.choose_video_model(opened.item.source, options)
-    if opened.kind in (Kind.ANIMATION, Kind.ANIMATION_TO_VIDEO) or not options.auto:
-        return options.model, ""
-    if reporter.seconds > _SECONDS_TO_JUDGE and opened.kind is not Kind.LARGE:
-        return "", ""
-    return choose_model(read_photograph(picture), options, picture.format)
 
 
 class WatchReporter(Reporter):

@@ -138,18 +138,21 @@ def _turned_and_sized(content: bytes, item: Item) -> tuple[bytes, list[str]]:
 
 def _renamed(content: bytes, item: Item) -> bytes:
     """Put the name of the output where a sidecar states that of the input."""
+    before = _in_xml(item.source.name)
+    after = _in_xml(item.target.name)
 
     def rename(match: re.Match[bytes]) -> bytes:
         stated = match[2]
-        if stated == html.escape(item.source.name, quote=False).encode(
-            "utf-8", "surrogateescape"
-        ):
-            stated = html.escape(item.target.name, quote=False).encode(
-                "utf-8", "surrogateescape"
-            )
+        if stated == before:
+            stated = after
         return match[1] + stated
 
     return _DERIVED_FROM.sub(rename, content)
+
+
+def _in_xml(name: str) -> bytes:
+    """Return the name of a file as it stands in XML."""
+    return html.escape(name, quote=False).encode("utf-8", "surrogateescape")
 
 
 def _with_declaration(fitted: bytes, content: bytes) -> bytes:

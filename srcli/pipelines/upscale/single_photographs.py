@@ -239,9 +239,9 @@ def make_pages(
         reporter.describe(f"{item.source.name}: writing {page_count} pages")
         _join(stored, item.attributes(dates=photographs.options.keep_dates))
         stored.remove()
-    warnings: dict[str, None] = {}
+    warnings: list[str] = []
     for report in reports:
-        warnings |= dict.fromkeys(report["warnings"])
+        warnings += report["warnings"]
     models = dict.fromkeys(report["model"] for report in reports)
     return {
         "model": ", ".join(models),

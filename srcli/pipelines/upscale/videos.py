@@ -23,6 +23,7 @@ from srcli.imaging.films.frames import (
     find_frames,
     frame_file,
     hdr_colours,
+    plain_pixels,
     read_frame,
     sample_frames,
     schedule_of,
@@ -51,9 +52,7 @@ from srcli.imaging.films.writing import (
 )
 from srcli.imaging.photographs.animations import USUAL_DURATION
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.photographs.pillow import to_srgb
 from srcli.imaging.photographs.reading import read_frames
-from srcli.imaging.photographs.writing import put_on_white
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.kinds import check_output
 from srcli.pipelines.upscale.photographs import (
@@ -107,13 +106,12 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     options = photographs.options
     with open_video(item.source) as video:
         encoding = choose_encoding(video, item.format, film.size, options.quality, pace)
-        known: dict[str, Any] = {
+        source: dict[str, Any] = {
             "seen": video,
-            "encoding": encoding,
             "keep_metadata": not options.strip_metadata,
         }
-        try_video(item.target, **known)
-        output = _Output.of_segments(item, encoding, partial(write_video, **known))
+        try_video(item.target, encoding=encoding, **source)
+        output = _Output.of_segments(item, encoding, write_video, **source)
         facts = _make_frames(film, video.frames, output)
     facts["warnings"] += tuple(video.damages())
     if video.has_captions:
@@ -137,8 +135,7 @@ def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     def frames_from(first: int) -> Iterator[TimedFrame]:
         return islice(_timed_frames(picture), first, None)
 
-    join = partial(write_silent_video, encoding=encoding)
-    output = _Output.of_segments(item, encoding, join)
+    output = _Output.of_segments(item, encoding)
     facts = _make_frames(film, frames_from, output)
     facts["warnings"] += lost
     return facts
@@ -196,8 +193,7 @@ def upscale_frames(opened: Opened, photographs: PhotographUpscaler) -> Facts:
             frame = read_frame(frame_folder.files[index], picture.bits)
             yield schedule.timing(index), frame
 
-    join = partial(write_silent_video, encoding=encoding)
-    output = _Output.of_segments(item, encoding, join)
+    output = _Output.of_segments(item, encoding)
     return _make_frames(film, frames_from, output)
 
 
@@ -243,12 +239,19 @@ class _Output:
     join: Join
 
     @classmethod
-    def of_segments(cls, item: Item, encoding: Encoding, join: Join) -> _Output:
-        """Return that of a video, which is kept by segments."""
+    def of_segments(
+        cls,
+        item: Item,
+        encoding: Encoding,
+        write: Callable[..., tuple[str, ...]] = write_silent_video,
+        **source: Any,
+    ) -> _Output:
+        """Return that of a video, which is kept by segments; ``source`` is what it is made of."""
         import av
 
         segments = Segments(item.target)
         open_encoder = partial(SegmentEncoder, encoding, segments)
+        join = partial(write, encoding=encoding, **source)
         return cls(segments, [str(encoding), av.__version__], open_encoder, join)
 
 
@@ -312,14 +315,9 @@ def describe_frames(opened: Opened, options: Settled) -> tuple[str, ...]:
 def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
     """Yield the frames of an animation, on white and in sRGB, timed in milliseconds."""
     start = 0
-    icc = picture.metadata.profile
     for (milliseconds, _), photograph in read_frames(picture):
-        pixels = photograph.pixels
-        if icc is not None:
-            pixels = to_srgb(pixels, icc)
-        if photograph.alpha is not None:
-            pixels = put_on_white(pixels, photograph.alpha)
         duration = milliseconds or USUAL_DURATION
+        pixels = plain_pixels(photograph, picture.metadata.profile)
         yield Timing(start, duration), Photograph(pixels=pixels)
         start += duration
 

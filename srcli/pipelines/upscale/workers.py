@@ -66,20 +66,15 @@ def upscale_by_workers(
     """
     slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
     shared = (items[0].target.parent, items[0].source, Path(options.model))
+    run = partial(
+        executor.run, progress=reporter.progress, task=reporter, shared=shared
+    )
     large: list[Item] = []
     if reporter.ending is not None:  # which finished parts have, not a worker's file
         large += items
         items = []
     shares = _split_items(items, options, slot_count)
-    finished = executor.run(
-        upscale_share,
-        shares,
-        progress=reporter.progress,
-        task=reporter,
-        shared=shared,
-        parts_of=_single_items,
-    )
-    for outcome in finished:
+    for outcome in run(upscale_share, shares, parts_of=_single_items):
         if outcome.result is None:
             (item,) = outcome.unit.items
             reporter.fail(item, f"{item.source}: {outcome.failure}")
@@ -91,11 +86,8 @@ def upscale_by_workers(
 
     def run_steps(steps: Sequence[RasterStep]) -> Sequence[RasterCalibration | None]:
         calibrations = []
-        finished = executor.run(
-            run_step, steps, progress=reporter.progress, task=reporter, shared=shared
-        )
         # a list: all steps end before the error of one is raised
-        for outcome in list(finished):
+        for outcome in list(run(run_step, steps)):
             if outcome.result is None:
                 source = outcome.unit.plan.item.source
                 raise PictureError(f"{source}: {outcome.failure}")
