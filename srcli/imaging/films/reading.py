@@ -383,7 +383,7 @@ class Video:
             dst_color_range=FULL_RANGE,
             interpolation=EXACT,
         )
-        pixels = rgb.to_ndarray()
+        pixels: Array = rgb.to_ndarray()
         if (height, width) != self._stored:
             height, width = np.subtract(self._stored, (height, width))
             top = height // 2

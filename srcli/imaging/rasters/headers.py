@@ -250,9 +250,11 @@ def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
 def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
     """Return the names of the rasters in a container, with its path as the user wrote it."""
     tags = dataset.tags(ns="SUBDATASETS")  # rasterio's own list changes their spelling
-    keys = [key for key in tags if key.endswith("_NAME")]
-    keys.sort(key=lambda key: (len(key), key))
-    return [_spelled(tags[key], path) for key in keys if not _is_axis(tags[key])]
+    names = []
+    for key in sorted(tags, key=lambda key: (len(key), key)):
+        if key.endswith("_NAME") and not _is_axis(tags[key]):
+            names.append(_spelled(tags[key], path))
+    return names
 
 
 def _spelled(name: str, path: Path) -> str:

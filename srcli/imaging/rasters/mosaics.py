@@ -75,7 +75,12 @@ class Mosaic:
                 f"{self.path}: holds mosaics in mosaics, {len(chain)} deep"
             )
         text = dataset.tags(ns="xml:VRT").get("xml:VRT") or ""
-        root = self._parse(text) if text else ET.Element("none")
+        try:
+            root = parse_vrt(text or "<none/>")
+        except ET.ParseError as error:
+            raise PictureError(
+                f"{self.path}: its XML is damaged ({error}); export it again"
+            ) from None
         is_raw = "vrtrawrasterband" in text.lower()
         for source in root.iter():
             name = source.text or ""
@@ -89,14 +94,6 @@ class Mosaic:
                 raise self._copies_bytes()
         for name in [*dataset.files[1:], *_files_named(root, folder)]:
             self._visit(name, folder, chain)
-
-    def _parse(self, text: str) -> ET.Element:
-        try:
-            return parse_vrt(text)
-        except ET.ParseError as error:
-            raise PictureError(
-                f"{self.path}: its XML is damaged ({error}); export it again"
-            ) from None
 
     def _copies_bytes(self) -> PictureError:
         return PictureError(f"{self.path}: {COPIES_BYTES}")

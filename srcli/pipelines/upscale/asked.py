@@ -92,7 +92,6 @@ class Asked:
     """It becomes ``size``."""
     only_smaller: bool = declare(
         "--only-smaller",
-        default=False,
         help="With --size or --long-edge: copy pictures that are large enough.",
     )
     """Photographs that have this ``size``, or are larger, are copied as they are."""
@@ -116,7 +115,6 @@ class Asked:
     )
     tta: bool = declare(
         "--tta",
-        default=False,
         help="Average over 8 flips and rotations: a little better, 8 times slower.",
         changes_pixels=True,
         python="tta",
@@ -147,7 +145,6 @@ class Asked:
     )
     recursive: bool = declare(
         "-r, --recursive",
-        default=False,
         help="Include subfolders and mirror them.",
     )
     exclude: tuple[str, ...] = declare(
@@ -200,7 +197,6 @@ class Asked:
     """Page of TIFFs to upscale, from 1; None is all, or the first to another format."""
     keep_print_size: bool = declare(
         "--keep-print-size",
-        default=False,
         help="Multiply the resolution by the scale: an A4 page stays A4.",
         inputs="photographs",
     )
@@ -216,7 +212,6 @@ class Asked:
     )
     bilevel: bool = declare(
         "--bilevel",
-        default=False,
         help="Write pages in black and white: TIFF, CCITT Group 4.",
         inputs="photographs",
         changes_pixels=True,
@@ -229,12 +224,10 @@ class Asked:
     )
     watch: bool = declare(
         "--watch",
-        default=False,
         help="Stay, and enlarge what comes into the folders, until Ctrl-C.",
     )
     overwrite: bool = declare(
         "--overwrite",
-        default=False,
         help="Replace outputs that exist, whoever made them.",
     )
     disk_check: bool = declare(
@@ -247,25 +240,21 @@ class Asked:
     warning."""
     keep_dates: bool = declare(
         "--keep-dates",
-        default=False,
         help="Give outputs the file times of their inputs.",
     )
     keep_hidden: bool = declare(
         "--keep-hidden",
-        default=False,
         help="Keep colours that alpha hides: it is data, such as gloss or height.",
         changes_pixels=True,
         python="keep_hidden",
     )
     strip_metadata: bool = declare(
         "--strip-metadata",
-        default=False,
         help="Leave out EXIF, XMP and tags; colours and georeference stay.",
     )
     """Provenance is left out, too."""
     strip_provenance: bool = declare(
         "--strip-provenance",
-        default=False,
         help="Do not record srx, its version and model in the outputs.",
     )
 
@@ -355,7 +344,6 @@ class Asked:
     of the input."""
     divide: bool = declare(
         "--divide",
-        default=False,
         help="Values are counts or amounts of a pixel: divide them, so that totals stay.",
         inputs="rasters",
         changes_pixels=True,
@@ -404,7 +392,6 @@ class Asked:
     )
     mosaic: bool = declare(
         "--mosaic",
-        default=False,
         help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster.",
         changes_pixels=True,
     )
@@ -428,14 +415,12 @@ class Asked:
     )
     cog: bool = declare(
         "--cog",
-        default=False,
         help="Write a cloud-optimised GeoTIFF.",
         inputs="rasters",
         changes_pixels=True,
     )
     stac: bool = declare(
         "--stac",
-        default=False,
         help="Write a STAC item beside each result, as NAME.stac.json.",
         inputs="rasters",
     )
@@ -446,7 +431,6 @@ class Asked:
     )
     allow_remote: bool = declare(
         "--allow-remote",
-        default=False,
         help="Use the network: URLs and remote mosaics in, buckets out.",
     )
     """Inputs may be URLs, and rasters may have parts on the network."""
@@ -493,11 +477,10 @@ class Asked:
     device: str = declare(default="auto", python="device")
     executor: str = declare(default="local")
     precision: Precision = declare(default="auto", python="precision")
-    background: bool = declare(default=False)
+    background: bool = declare()
 
     dry_run: bool = declare(
         "--dry-run",
-        default=False,
         heading="Results",
         help="Only print names, sizes, disk and problems.",
     )
@@ -507,8 +490,8 @@ class Asked:
         takes=File(),
         help="Write a JSON line for every file.",
     )
-    verbose: bool = declare(default=False, heading="Messages")
-    quiet: bool = declare(default=False)
+    verbose: bool = declare(heading="Messages")
+    quiet: bool = declare()
 
     into_folder: bool = False
     """The output is a folder, whatever extension its name has."""

@@ -120,10 +120,11 @@ class Declaration:
         return record.name or self.field, record.value(getattr(options, self.field))
 
 
-def declare(names: str = "", *, default: Any, **about: Any) -> Any:  # noqa: ANN401 - of any option
+def declare(names: str = "", *, default: Any = False, **about: Any) -> Any:  # noqa: ANN401 - of any option
     """Return the field of an option; see ``Declaration`` for what is said ``about`` it.
 
-    ``names`` are written as in the help: ``-b, --bidx``.
+    ``names`` are written as in the help: ``-b, --bidx``. What has no other ``default`` is a
+    flag.
     """
     words = tuple(filter(None, names.split(", ")))
     option = Declaration(names=words, default=default, **about)

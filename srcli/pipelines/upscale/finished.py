@@ -250,10 +250,9 @@ def _find_difference(
         is_same = True
     elif record.weights and record.weights == provenance.weights:
         is_same = True  # the same weights, maybe by another name
-    elif options.model in MODELS or not record.weights:
-        is_same = record.model == provenance.model
     else:
-        is_same = False
+        has_name = options.model in MODELS or not record.weights
+        is_same = has_name and record.model == provenance.model
     if not is_same or record.scale != provenance.scale:
         asked = f"{options.choice or provenance.model} x{provenance.scale}"
         return (
@@ -265,11 +264,9 @@ def _find_difference(
         is_same = is_same or not open_item(item, options).kind.is_raster
     if not is_same and record.source:
         return "it was made with other options"
-    return (
-        ""
-        if options.records_provenance
-        else "it says what made it, which is to be left out now"
-    )
+    if not options.records_provenance:
+        return "it says what made it, which is to be left out now"
+    return ""
 
 
 def look_for_model(item: Item, options: Settled) -> str:
@@ -335,9 +332,9 @@ def _judge_by_size(
         if opened.kind.is_raster:
             from srcli.pipelines.upscale.looking import raster_size
 
-            height, width = raster_size(item, options)
+            size = raster_size(item, options)
         else:
-            height, width = output_size(item, opened.picture, options)
+            size = output_size(item, opened.picture, options)
         target = item.target
         if item.is_frames:
             from srcli.imaging.films.frames import frame_file
@@ -346,8 +343,9 @@ def _judge_by_size(
         output = open_picture(target)
     except SrxError as error:
         return "kept", f"exists and cannot be compared with {item.source} ({error})"
-    if (output.height, output.width) == (height, width):
+    if output.size == size:
         return "finished", ""
+    height, width = size
     sizes = f"has {output.width}x{output.height} pixels and not {width}x{height}"
     return "kept", f"{sizes}, and {unknown}"
 

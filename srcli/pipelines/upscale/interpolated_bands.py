@@ -177,7 +177,7 @@ def _judge_measurements(
         details = []
         # of whole numbers that become floats nothing is rounded away
         are_whole = band.header.dtype == layout.dtype
-        for window in _windows_of(look, layout, number):
+        for window in visible_windows(look, layout, number, 256, 4):
             details.append(details_of_blocks(window.pixels, window.valid))
             values_there = window.pixels[window.valid]
             are_whole = are_whole and bool(
@@ -199,12 +199,14 @@ def _judge_measurements(
     return judged
 
 
-def _windows_of(look: Look, layout: BandLayout, number: int) -> list[BandWindow]:
-    """Return windows of a band, in which pixels under an alpha of 0 are not valid."""
-    windows = look.windows(number, side=256, along=4)
+def visible_windows(
+    look: Look, layout: BandLayout, number: int, side: int, along: int
+) -> list[BandWindow]:
+    """Return ``Look.windows`` of a band, in which pixels under an alpha of 0 are not valid."""
+    windows = look.windows(number, side, along)
     if not layout.alpha:
         return windows
-    alphas = look.windows(layout.alpha, side=256, along=4)
+    alphas = look.windows(layout.alpha, side, along)
     seen = []
     for window, alpha in zip(windows, alphas, strict=True):
         seen.append(BandWindow(window.pixels, window.valid & (alpha.pixels > 0)))

@@ -258,7 +258,8 @@ def check_output(
     Returns:
         The output's (height, width), and warnings of what will be lost.
     """
-    height, width = output_size(item, picture, options)
+    size = output_size(item, picture, options)
+    height, width = size
     try:
         unwritable = check_writable(
             item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
@@ -294,16 +295,16 @@ def check_output(
         if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
     elif item.is_frames:
-        warnings += _check_room_for_frames(item, picture, (height, width), options)
+        warnings += _check_room_for_frames(item, picture, size, options)
     elif picture.format not in (VIDEO, FRAMES) and is_made_by_parts(picture, options):
         warnings += _check_room_for_rows(item, picture, options)
     is_smaller = height < picture.height or width < picture.width
     if is_smaller and not item.from_folder:  # of these the last line counts them
         before = f"{picture.width}x{picture.height}"
         warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
-    if (height, width) != options.final_size(picture.size):
+    if size != options.final_size(picture.size):
         warnings.append("an odd row or column is cut off: sides of videos are even")
-    return (height, width), tuple(warnings)
+    return size, tuple(warnings)
 
 
 def _check_room_for_rows(

@@ -242,17 +242,21 @@ def _fits(transform: Affine, data: Any) -> bool:  # noqa: ANN401
     """Tell if the coordinates are those of a transform, up to a tenth of a pixel."""
     if not transform.is_rectilinear:
         return True  # by row and column together
-    axes = (
-        (data.rio.x_dim, transform.c, transform.a),
-        (data.rio.y_dim, transform.f, transform.e),
-    )
-    for name, start, step in axes:
+    for name, (start, step) in _axes_of(data, transform).items():
         if name not in data.coords:
             continue
         first_centre = start + step / 2
         if not are_even(data.coords[name].values, first_centre, step):
             return False
     return True
+
+
+def _axes_of(data: Any, transform: Affine) -> dict[Hashable, tuple[float, float]]:  # noqa: ANN401
+    """Return where a transform lets x and y begin, and their steps, by names of dimensions."""
+    return {
+        data.rio.x_dim: (transform.c, transform.a),
+        data.rio.y_dim: (transform.f, transform.e),
+    }
 
 
 def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
@@ -389,8 +393,7 @@ def enlarge_coordinates(
             coordinates[name].attrs = attributes
         elif name in (x_dim, y_dim):
             if has_grid:
-                step = (transform.a, transform.e)[name == y_dim]
-                start = (transform.c, transform.f)[name == y_dim]
+                start, step = _axes_of(data, transform)[name]
                 centres = np.arange(len(coordinate) * scale) + 0.5
                 values = np.asarray(start + step * centres)
                 if not transform.is_rectilinear:
@@ -422,12 +425,8 @@ def transform_of_corners(data: Any) -> Affine | None:  # noqa: ANN401
         stated = Affine(*tuple(data.attrs["transform"])[:6])
     except (KeyError, TypeError, ValueError):
         return None
-    axes = (
-        (data.rio.x_dim, stated.c, stated.a),
-        (data.rio.y_dim, stated.f, stated.e),
-    )
     starts = []
-    for name, origin, step in axes:
+    for name, (origin, step) in _axes_of(data, stated).items():
         if name not in data.coords or not stated.is_rectilinear:
             return None
         values = data.coords[name].values

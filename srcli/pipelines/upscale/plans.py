@@ -64,6 +64,7 @@ from srcli.pipelines.upscale.interpolated_bands import (
     choose_interpolated_bands,
     interpolates_exactly,
     keep_interpolated_values,
+    visible_windows,
 )
 from srcli.ports import Values, Window
 
@@ -450,15 +451,9 @@ def classify_raster_condition(
         return ""
     conditions: Counter[Condition] = Counter()
     numbers = [layout.bands[index] for index in layout.rgb]
-    bands = [look.windows(number, side=512, along=3) for number in numbers]
-    alphas = bands[0]
-    if layout.alpha:
-        alphas = look.windows(layout.alpha, side=512, along=3)
-    for *colours, alpha in zip(*bands, alphas, strict=True):
-        is_full = all(window.valid.all() for window in colours)
-        if layout.alpha:
-            is_full = is_full and bool((alpha.pixels > 0).all())
-        if is_full:
+    bands = [visible_windows(look, layout, number, 512, 3) for number in numbers]
+    for colours in zip(*bands, strict=True):
+        if all(window.valid.all() for window in colours):
             pixels = np.dstack([window.pixels for window in colours])
             conditions[classify_condition(pixels)] += 1
     del conditions["drawing"]

@@ -301,7 +301,6 @@ def _make_frames(film: _Film, frames_from: FramesFrom, output: _Output) -> Facts
 def describe_frames(opened: Opened, options: Settled) -> tuple[str, ...]:
     """Return how numbered frames are called, or how fast those of a folder are shown."""
     item = opened.item
-    count = opened.picture.frames
     if item.is_frames:
         frame_name = frame_file(item.target, item.format, 1).name
         return (f"frames are {frame_name} and so on, their times are in the table",)
@@ -309,7 +308,7 @@ def describe_frames(opened: Opened, options: Settled) -> tuple[str, ...]:
     rate = f"{float(pace.rate):.6g} a second"
     if not pace.is_constant:
         rate = "at the times of their table"
-    return (f"{count} frames, {rate}",)
+    return (f"{opened.picture.frames} frames, {rate}",)
 
 
 def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:

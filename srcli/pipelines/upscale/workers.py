@@ -173,8 +173,11 @@ def upscale_share(
             upscale_items(share.items, photographs, leaves)
         finally:
             reporter.claims.release_all()
-    others = reporter.elsewhere
-    return {"files": reporter.files, "large": large, "elsewhere": others}
+    return {
+        "files": reporter.files,
+        "large": large,
+        "elsewhere": reporter.elsewhere,
+    }
 
 
 @contextmanager
