@@ -100,10 +100,10 @@ class StoredFrames(StoredParts):
         """
         if self.target.exists():  # what it records was judged before
             return
-        first = 1
+        number_due = 1
         if self.earlier_plan():  # behind marked ones, and that which was under way
-            first += len(self.found()) + 1
-        for number in range(first, count + 1):
+            number_due += len(self.found()) + 1
+        for number in range(number_due, count + 1):
             file = frame_file(self.target, self.format, number)
             if file.exists():
                 raise PictureError(

@@ -439,8 +439,8 @@ def _block_means(values: Floats, edge: int) -> Floats:
 def _blocks_of(values: Array, edge: int) -> Array:
     """Return (H, W) or (H, W, C) as whole blocks, (rows, edge, columns, edge) and maybe C."""
     down, across = (side // edge for side in values.shape[:2])
-    whole = values[: down * edge, : across * edge]
-    return whole.reshape(down, edge, across, edge, *values.shape[2:])
+    cut = values[: down * edge, : across * edge]
+    return cut.reshape(down, edge, across, edge, *values.shape[2:])
 
 
 def errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:
