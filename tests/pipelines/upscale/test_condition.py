@@ -218,7 +218,7 @@ def test_a_jpeg_has_set_ripples_of_its_blocks_to_nothing(picture, quality):
     shares = ripples(gray(picture))
     assert shares.min() > 0.9 * np.median(shares)
     shares = ripples(gray(as_jpeg(picture, quality))[3:, 5:])
-    assert np.unravel_index(shares.argmin(), shares.shape) == (5, 3)
+    assert [*np.unravel_index(shares.argmin(), shares.shape)] == [5, 3]
     assert shares.min() < 0.6 * np.median(shares)
 
 
