@@ -77,7 +77,10 @@ def claim(item: Item, options: Settled, reporter: Reporter) -> bool:
         reporter.elsewhere.append(item)
         return False
     # it may have been finished before it was claimed
-    return not _report_made(item, options, reporter)
+    is_made = _report_made(item, options, reporter)
+    if is_made:
+        reporter.claims.release(item.target)
+    return not is_made
 
 
 def _report_made(item: Item, options: Settled, reporter: Reporter) -> bool:
