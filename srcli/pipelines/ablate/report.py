@@ -21,7 +21,6 @@ from srcli.recipes.ablations import PRINTED_METRICS, Ablation, changes_text
 from srcli.report.costs import MACS_NOTE, work_text
 from srcli.report.latex import Method, latex_table
 from srcli.report.table import (
-    NOTHING,
     Cell,
     Row,
     Table,
@@ -57,7 +56,7 @@ def definition(ablation: Ablation) -> Iterator[Table | str]:
         "Source": ablation.source or "our own",
         "Recipe": f"{ablation.recipe}, x{ablation.scale}",
         "All variants change": ", ".join(changes_text(ablation.changes)),
-        "Sets": f"{', '.join(ablation.sets) or NOTHING} (protocol {ablation.protocol})",
+        "Sets": f"{', '.join(ablation.sets) or 'those of --sets'} (protocol {ablation.protocol})",
         "Memory": sizes and f"of LR inputs of {sizes}, {gradients} gradients recorded",
         "Note": ablation.note,
     }
