@@ -354,6 +354,8 @@ def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch, en
         before_writing.append(len(shares))
 
     monkeypatch.setattr(writing_forecast.WritingForecast, "begin", note_shares)
+    # as a large one is, of which the files tell how far it has come
+    monkeypatch.setattr("srcli.imaging.rasters.publishing._SMALL", 0)
     options = replace(BICUBIC, **ending)
     progress = FractionTask(shares.append)
     upscale_files([source], tmp_path / "out", options, progress=progress)
