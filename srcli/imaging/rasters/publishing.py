@@ -232,7 +232,8 @@ def _write_interruptibly(
         write()
     else:
         Thread(target=write, daemon=True, name="gdal-copy").start()
-    while wait([written], 0.1).not_done:
+    while not written.done():
+        wait([written], 0.1)
         with suppress(FileNotFoundError):
             on_bytes(parts.canvas.stat().st_size + folder_bytes(result.parent))
     return written.result()
