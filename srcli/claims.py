@@ -75,8 +75,9 @@ class Claims:
         self._guard = threading.Lock()
         self._ended: threading.Event | None = None
         """Ends the thread; None while there is none."""
-        self._touched: Path | None = None
-        """The claim that was made or removed last: an interruption may have left it."""
+        self._touched: set[Path] = set()
+        """Claims from before they are made until after they are removed: an interruption
+        may leave one that is not held, while threads make and remove others."""
 
     def take(self, target: Path) -> bool:
         """Claim an output; False if another process that is alive has done so.
@@ -85,7 +86,8 @@ class Claims:
         """
         if target in self._held:
             return True
-        self._touched = path = hidden_name(target, _TAIL)
+        path = hidden_name(target, _TAIL)
+        self._touched.add(path)
         new_folders = [folder for folder in path.parents if not folder.exists()]
         while True:
             try:
@@ -96,6 +98,7 @@ class Claims:
                 if not path.parent.is_dir():  # a file is in the way of the folder
                     return True
                 if not remove_if_dead(path):
+                    self._touched.discard(path)
                     return False
                 continue
             except OSError:
@@ -122,15 +125,15 @@ class Claims:
         """Give up the claim of an output, if it is held."""
         with self._guard:
             if held := self._held.pop(target, None):
-                self._touched = held.path
                 held.end()
+                self._touched.discard(held.path)
 
     def release_all(self) -> None:
         """Give up all claims."""
         for target in list(self._held):
             self.release(target)
-        if self._touched is not None:
-            _remove_own(self._touched)
+        for path in list(self._touched):
+            _remove_own(path)
         if self._ended is not None:
             self._ended.set()
             self._ended = None

@@ -181,6 +181,23 @@ def test_an_interruption_at_any_step_leaves_no_claim(monkeypatch, step):
     assert claims_in("out") == []
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # open
+def test_an_interruption_while_a_thread_releases_leaves_no_claim(monkeypatch):
+    mine = claims.Claims()
+    finished = Path("out/finished.png").absolute()
+    mine.take(finished)
+
+    def interrupt(*_):
+        mine.release(finished)  # as a thread that writes does meanwhile
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(claims, "lock_stream", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        mine.take(finished.with_name("next.png"))
+    mine.release_all()
+    assert claims_in("out") == []
+
+
 def test_an_interruption_leaves_a_claim_of_another(holder):
     target = Path("out/a.png").absolute()
     assert holder.take(target)
