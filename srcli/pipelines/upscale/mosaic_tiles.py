@@ -132,17 +132,20 @@ def read_tiles(
         else:
             alike.append(tile)
     shown: dict[tuple[float, ...], MosaicTile] = {}
-    lost = set()
+    visible = []
     for tile in sorted(alike, key=lambda tile: tile.item.source, reverse=True):
-        upper = shown.setdefault(tile.piece[1:5], tile)
-        if upper is not tile and not _has_holes(upper.item.source):
-            lost.add(tile.item)
+        piece = tile.piece
+        place = (piece.top, piece.left, piece.height, piece.width)
+        upper = shown.setdefault(place, tile)
+        if upper is tile or _has_holes(upper.item.source):
+            visible.append(tile)
+        else:
             reporter.fail(
                 tile.item,
                 f"{tile.item.source}: {upper.item.source.name} covers the same place and "
                 "would hide it; bands are enlarged without --mosaic",
             )
-    return [tile for tile in alike if tile.item not in lost]
+    return visible
 
 
 def _has_holes(sheet: Path) -> bool:
